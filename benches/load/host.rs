@@ -48,8 +48,13 @@ fn cpu() -> String {
         .map_or(unknown(), |text| text.trim_start_matches([':', ' ', '\t']).to_owned())
 }
 
+/// Those of the host, not only those that this process is pinned to.
 fn cpus() -> String {
-    std::thread::available_parallelism().map_or(unknown(), |count| count.to_string())
+    let listed = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    match listed.lines().filter(|line| line.starts_with("processor")).count() {
+        0 => unknown(),
+        count => count.to_string(),
+    }
 }
 
 fn pinned(cpus: Option<Cpus>) -> String {

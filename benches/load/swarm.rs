@@ -301,6 +301,10 @@ fn frames(
     while used < input.len() {
         match dialect.parse(&input[used..]) {
             Ok(None) => break,
+            Ok(Some((length, Frame::Ping))) => {
+                dialect.pong(clients.out(id));
+                used += length;
+            }
             Ok(Some((length, frame))) => {
                 handler.frame(clients, id, frame, &input[used..used + length], now)?;
                 used += length;

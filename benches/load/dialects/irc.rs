@@ -51,6 +51,11 @@ impl Dialect for Irc {
         false
     }
 
+    /// ngircd's queue holds ten; whoever comes then has to try again a second later.
+    fn connect_at_once(&self) -> usize {
+        8
+    }
+
     /// There would be one, but since senders do not see their own messages it cannot be compared.
     fn one_order(&self) -> bool {
         false

@@ -18,6 +18,8 @@ pub enum Frame<'a> {
     Done(Option<&'a [u8]>),
     /// A message of a room. The room and the author as the wire names them; not every protocol tells the author.
     Delivery { room: &'a [u8], author: Option<&'a [u8]>, text: &'a [u8] },
+    /// The server wants to know whether the client is alive; the generator answers with [`Dialect::pong`] by itself.
+    Ping,
     /// What the protocol says besides and no scenario waits for.
     Other,
 }
@@ -43,6 +45,9 @@ pub trait Dialect {
     /// what it causes.
     fn request(&self, client: u32, room: u32, text: &[u8], out: &mut Vec<u8>);
 
+    /// The answer to [`Frame::Ping`].
+    fn pong(&self, _out: &mut Vec<u8>) {}
+
     /// Takes the next frame from what has come. Strict: what is not exactly what the server should say is an error.
     fn parse<'a>(&self, input: &'a [u8]) -> Parsed<'a>;
 
@@ -65,6 +70,11 @@ pub trait Dialect {
     /// Whether all members of a room are promised one and the same order, or only each sender's own order.
     fn one_order(&self) -> bool {
         true
+    }
+
+    /// How many clients may connect at once: not more than the server's queue of connections holds.
+    fn connect_at_once(&self) -> usize {
+        200
     }
 
     /// Whether [`Dialect::request`] needs its client to be in the room.

@@ -34,6 +34,10 @@ impl Dialect for Nats {
         out.extend_from_slice(b"PING\r\n");
     }
 
+    fn pong(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"PONG\r\n");
+    }
+
     fn parse<'a>(&self, input: &'a [u8]) -> Parsed<'a> {
         let Some((head, length)) = line(input) else { return Ok(None) };
         if let Some(rest) = head.strip_prefix(b"MSG ") {
@@ -41,6 +45,7 @@ impl Dialect for Nats {
         }
         let frame = match head {
             b"PONG" => Frame::Done(None),
+            b"PING" => Frame::Ping,
             _ if head.starts_with(b"INFO ") => Frame::Other,
             _ => return Err(strange(head)),
         };

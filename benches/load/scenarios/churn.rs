@@ -36,6 +36,8 @@ struct Churn<'d> {
     /// By connection.
     cycles: Vec<Option<Cycle>>,
     under_way: usize,
+    /// Those of them whom the server may not have accepted yet.
+    entering: usize,
     meter: Meter,
 }
 
@@ -49,12 +51,13 @@ pub fn churn(site: &Site<'_>, clients: usize) -> Result<Outcome, Fault> {
         texts: Texts::new(site.text),
         cycles: Vec::new(),
         under_way: 0,
+        entering: 0,
         meter: Meter::new(site.process, begin, site.warm_up()),
     };
     let mut number = 0;
     let mut last = begin;
     while swarm.now() - begin < site.duration() {
-        while churn.under_way < clients {
+        while churn.under_way < clients && churn.entering < site.dialect.connect_at_once() {
             let id = swarm.connect(None)?;
             churn.begin(id, Cycle { number, step: Step::Connect, began: swarm.now() });
             number += 1;
@@ -78,6 +81,7 @@ impl Churn<'_> {
         }
         self.cycles[id] = Some(cycle);
         self.under_way += 1;
+        self.entering += 1;
     }
 
     fn stuck(&self) -> Fault {
@@ -102,6 +106,7 @@ impl Churn<'_> {
                 Step::LogIn
             }
             Step::LogIn => {
+                self.entering -= 1;
                 self.dialect.join(room, out);
                 Step::Join
             }

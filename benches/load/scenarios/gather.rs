@@ -7,9 +7,6 @@ use crate::dialects::{Dialect, Frame};
 use crate::ledger::{Fault, Ledger};
 use crate::swarm::{Clients, Handler, Swarm};
 
-/// Clients that are on their way in at once.
-const AT_ONCE: usize = 200;
-
 /// A client to bring in.
 #[derive(Clone, Copy)]
 pub struct Guest {
@@ -49,10 +46,11 @@ struct Gathering<'d> {
 /// Brings `guests` in, whose numbers follow those of the clients that are there.
 pub fn gather(swarm: &mut Swarm<'_>, site: &Site<'_>, guests: &[Guest]) -> Result<(), Fault> {
     let first = swarm.clients.len();
+    let at_once = site.dialect.connect_at_once();
     let mut gathering = Gathering { dialect: swarm.dialect(), first, guests: Vec::new(), there: 0 };
     let mut last = swarm.now();
     while gathering.there < guests.len() {
-        while gathering.guests.len() < guests.len() && gathering.guests.len() - gathering.there < AT_ONCE {
+        while gathering.guests.len() < guests.len() && gathering.guests.len() - gathering.there < at_once {
             let guest = guests[gathering.guests.len()];
             let id = swarm.connect(guest.receive_buffer)?;
             assert_eq!(id, first + gathering.guests.len(), "no client leaves while others come");

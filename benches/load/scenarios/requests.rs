@@ -87,7 +87,7 @@ impl Handler for Requests<'_> {
                 Ok(())
             }
             Frame::Delivery { .. } => self.ledger.delivered(self.dialect, id as u32, &frame, raw).map(|_| ()),
-            Frame::Other => Ok(()),
+            Frame::Ping | Frame::Other => Ok(()),
         }
     }
 }

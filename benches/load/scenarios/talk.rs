@@ -118,7 +118,7 @@ impl Handler for Talk<'_> {
                 Ok(())
             }
             Frame::Done(quoted) => self.ledger.answered(id as u32, quoted),
-            Frame::Other => Ok(()),
+            Frame::Ping | Frame::Other => Ok(()),
         }
     }
 }
