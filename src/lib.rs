@@ -3,4 +3,8 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod chat;
+pub mod directory;
+pub mod lines;
 pub mod options;
+pub mod protocol;
