@@ -173,6 +173,11 @@ impl Chat {
         self.room_names.find(&self.rooms, name)
     }
 
+    /// The name of a room; empty for one that does not exist.
+    pub fn room_name(&self, room: RoomId) -> &str {
+        self.rooms.entry(room).map_or("", Entry::name)
+    }
+
     /// Whether the client is in the room.
     pub fn is_member(&self, client: ClientId, room: RoomId) -> bool {
         self.joined(client).iter().any(|joined| joined.room == room)

@@ -4,7 +4,12 @@
 #![warn(missing_docs)]
 
 pub mod chat;
+pub mod connection;
 pub mod directory;
+pub mod hub;
 pub mod lines;
 pub mod options;
+pub mod outbox;
 pub mod protocol;
+pub mod timers;
+pub mod turn;
