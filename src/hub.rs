@@ -217,6 +217,11 @@ impl<S: Stream> Hub<S> {
         deadlines.into_iter().flatten().min().map(|deadline| deadline.saturating_sub(now))
     }
 
+    /// Connections that are open, those included that are about to be closed.
+    pub fn connections_len(&self) -> usize {
+        self.connections.0.len()
+    }
+
     /// Whether no connection is left.
     pub fn is_empty(&self) -> bool {
         self.connections.0.is_empty()

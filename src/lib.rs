@@ -8,8 +8,14 @@ pub mod connection;
 pub mod directory;
 pub mod hub;
 pub mod lines;
+pub mod logging;
 pub mod options;
 pub mod outbox;
 pub mod protocol;
+pub mod server;
 pub mod timers;
 pub mod turn;
+
+pub use hub::Counters;
+pub use options::{Listen, Options};
+pub use server::{Address, Ended, Server, Stopper};
