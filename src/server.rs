@@ -40,7 +40,6 @@ const SIGTERM: i32 = 15;
 const SIGUSR1: i32 = if cfg!(any(target_os = "linux", target_os = "android")) { 10 } else { 30 };
 
 /// A server that is bound, and accepts connections from the moment that it [runs](Server::run).
-#[derive(Debug)]
 pub struct Server {
     options: Options,
     poll: Poll,
