@@ -1,0 +1,517 @@
+//! Who is who and who is where: the nickname table and the room table. No I/O, no JSON, no clock.
+//!
+//! A client is a number that the caller chooses (the hub uses the slot of the connection), so that a walk over a room's
+//! members leads straight to the connections. Names are opaque strings here; [`crate::protocol`] sees to it that equal
+//! names are equal strings.
+//!
+//! Every operation costs the same however many clients and rooms there are; only [`Chat::disconnect`] and the question
+//! whether a client is in a room look through the rooms of that one client.
+
+use slab::Slab;
+
+use crate::directory::{Directory, Entry, Records};
+
+/// A client: the caller's number for it.
+pub type ClientId = u32;
+
+/// A room, until it is removed.
+pub type RoomId = u32;
+
+/// Why nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Another client has this nickname.
+    NicknameInUse,
+    /// No such room.
+    RoomNotFound,
+    /// The client is not in this room.
+    NotInThisRoom,
+    /// The client is in as many rooms as it may be.
+    TooManyRooms,
+}
+
+/// A client that is in a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Who.
+    pub client: ClientId,
+    /// Where this room stands in the client's list.
+    place: u32,
+}
+
+/// A room that a client is in.
+#[derive(Clone, Copy, Debug)]
+struct Joined {
+    room: RoomId,
+    /// Where the client stands in the room's list.
+    position: u32,
+}
+
+/// The rooms of one client. Most are in one, and that needs no memory of its own.
+#[derive(Debug)]
+enum JoinedRooms {
+    One(Joined),
+    Many(Vec<Joined>),
+}
+
+#[derive(Debug)]
+struct Client {
+    nickname: Entry,
+    rooms: JoinedRooms,
+}
+
+#[derive(Debug)]
+struct Room {
+    name: Entry,
+    members: Vec<Member>,
+}
+
+#[derive(Debug, Default)]
+struct Clients(Vec<Option<Client>>);
+
+#[derive(Debug, Default)]
+struct Rooms(Slab<Room>);
+
+/// The tables.
+#[derive(Debug)]
+pub struct Chat {
+    clients: Clients,
+    rooms: Rooms,
+    nicknames: Directory,
+    room_names: Directory,
+    guests: u64,
+    long_name_bytes: usize,
+    max_rooms: usize,
+}
+
+/// Of a room's name, so many bytes are taken as part of the fixed cost of a room.
+const SHORT_NAME_BYTES: usize = 64;
+
+impl Chat {
+    /// Empty tables. A client may be in `max_rooms` rooms at once.
+    pub fn new(max_rooms: usize) -> Self {
+        Chat {
+            clients: Clients::default(),
+            rooms: Rooms::default(),
+            nicknames: Directory::default(),
+            room_names: Directory::default(),
+            guests: 0,
+            long_name_bytes: 0,
+            max_rooms,
+        }
+    }
+
+    /// A new client, which gets the next nickname of the form `guest-N` that nobody has.
+    pub fn connect(&mut self, client: ClientId) {
+        let nickname = loop {
+            self.guests += 1;
+            let nickname = format!("guest-{}", self.guests);
+            if self.nicknames.find(&self.clients, &nickname).is_none() {
+                break self.nicknames.entry(&nickname);
+            }
+        };
+        self.clients.put(client, Client { nickname, rooms: JoinedRooms::Many(Vec::new()) });
+        self.nicknames.link(&mut self.clients, client);
+    }
+
+    /// The client goes: it has left its rooms, and its nickname is free.
+    pub fn disconnect(&mut self, client: ClientId) {
+        while let Some(last) = self.joined(client).last() {
+            self.remove_member(last.room, last.position);
+        }
+        self.nicknames.unlink(&mut self.clients, client);
+        self.clients.take(client);
+    }
+
+    /// The client takes another nickname; the old one is free at once.
+    pub fn login(&mut self, client: ClientId, nickname: &str) -> Result<(), Refusal> {
+        match self.nicknames.find(&self.clients, nickname) {
+            Some(holder) if holder == client => return Ok(()),
+            Some(_) => return Err(Refusal::NicknameInUse),
+            None => {}
+        }
+        self.nicknames.unlink(&mut self.clients, client);
+        if let Some(entry) = self.clients.entry_mut(client) {
+            *entry = self.nicknames.entry(nickname);
+        }
+        self.nicknames.link(&mut self.clients, client);
+        Ok(())
+    }
+
+    /// The client subscribes to a room, which is created if it is not there. To join twice changes nothing.
+    pub fn join(&mut self, client: ClientId, name: &str) -> Result<(), Refusal> {
+        let found = self.find_room(name);
+        if found.is_some_and(|room| self.is_member(client, room)) {
+            return Ok(());
+        }
+        if self.joined(client).len() >= self.max_rooms {
+            return Err(Refusal::TooManyRooms);
+        }
+        let room = found.unwrap_or_else(|| self.create_room(name));
+        let Some(members) = self.rooms.0.get_mut(room as usize).map(|room| &mut room.members) else {
+            return Ok(());
+        };
+        let joined = Joined { room, position: members.len() as u32 };
+        if let Some(rooms) = self.clients.rooms_mut(client) {
+            members.push(Member { client, place: rooms.as_slice().len() as u32 });
+            rooms.push(joined);
+        }
+        Ok(())
+    }
+
+    /// The client unsubscribes. A room left empty is removed.
+    pub fn leave(&mut self, client: ClientId, name: &str) -> Result<(), Refusal> {
+        let room = self.find_room(name).ok_or(Refusal::RoomNotFound)?;
+        let joined = self.joined(client).iter().find(|joined| joined.room == room);
+        let position = joined.ok_or(Refusal::NotInThisRoom)?.position;
+        self.remove_member(room, position);
+        Ok(())
+    }
+
+    /// The room of that name.
+    pub fn find_room(&self, name: &str) -> Option<RoomId> {
+        self.room_names.find(&self.rooms, name)
+    }
+
+    /// The name of a room; empty for one that does not exist.
+    pub fn room_name(&self, room: RoomId) -> &str {
+        self.rooms.entry(room).map_or("", Entry::name)
+    }
+
+    /// Whether the client is in the room.
+    pub fn is_member(&self, client: ClientId, room: RoomId) -> bool {
+        self.joined(client).iter().any(|joined| joined.room == room)
+    }
+
+    /// The members of a room, each once, in no order that means anything.
+    pub fn members(&self, room: RoomId) -> &[Member] {
+        self.rooms.0.get(room as usize).map_or(&[], |room| &room.members)
+    }
+
+    /// The rooms that a client is in.
+    pub fn rooms_of(&self, client: ClientId) -> impl Iterator<Item = RoomId> + '_ {
+        self.joined(client).iter().map(|joined| joined.room)
+    }
+
+    /// The client's nickname; empty for one that is not connected.
+    pub fn nickname(&self, client: ClientId) -> &str {
+        self.clients.entry(client).map_or("", Entry::name)
+    }
+
+    /// Clients connected.
+    pub fn clients_len(&self) -> usize {
+        self.nicknames.len()
+    }
+
+    /// Rooms that exist.
+    pub fn rooms_len(&self) -> usize {
+        self.room_names.len()
+    }
+
+    /// What long room names take: the one thing in these tables whose size a client chooses. In bytes.
+    pub fn long_name_bytes(&self) -> usize {
+        self.long_name_bytes
+    }
+
+    /// The part of [`Chat::long_name_bytes`] that goes with this client, if nobody else is in its rooms.
+    pub fn long_name_bytes_of(&self, client: ClientId) -> usize {
+        self.rooms_of(client).map(|room| self.rooms.entry(room).map_or(0, long_bytes)).sum()
+    }
+
+    fn joined(&self, client: ClientId) -> &[Joined] {
+        let found = self.clients.0.get(client as usize).and_then(Option::as_ref);
+        found.map_or(&[], |client| client.rooms.as_slice())
+    }
+
+    fn create_room(&mut self, name: &str) -> RoomId {
+        let name = self.room_names.entry(name);
+        self.long_name_bytes += long_bytes(&name);
+        let room = self.rooms.0.insert(Room { name, members: Vec::new() }) as RoomId;
+        self.room_names.link(&mut self.rooms, room);
+        room
+    }
+
+    /// Takes one member out of both lists. The last of each list moves into the gap, and is told where it is now.
+    fn remove_member(&mut self, room: RoomId, position: u32) {
+        let Some(members) = self.rooms.0.get_mut(room as usize).map(|room| &mut room.members) else { return };
+        debug_assert!((position as usize) < members.len());
+        if position as usize >= members.len() {
+            return;
+        }
+        let removed = members.swap_remove(position as usize);
+        if let Some(moved) = members.get(position as usize)
+            && let Some(joined) = self.clients.joined_mut(moved.client, moved.place)
+        {
+            joined.position = position;
+        }
+        // Halved only when three quarters are empty, so that this is paid for by the members that went.
+        if members.capacity() > 8 && members.len() < members.capacity() / 4 {
+            members.shrink_to(members.len() * 2);
+        }
+        let is_empty = members.is_empty();
+
+        if let Some(rooms) = self.clients.rooms_mut(removed.client) {
+            rooms.swap_remove(removed.place as usize);
+            if let Some(moved) = rooms.as_slice().get(removed.place as usize)
+                && let Some(other) = self.rooms.0.get_mut(moved.room as usize)
+                && let Some(member) = other.members.get_mut(moved.position as usize)
+            {
+                member.place = removed.place;
+            }
+        }
+        if is_empty {
+            self.room_names.unlink(&mut self.rooms, room);
+            if let Some(room) = self.rooms.0.try_remove(room as usize) {
+                self.long_name_bytes -= long_bytes(&room.name);
+            }
+            if self.rooms.0.capacity() > 1024 && self.rooms.0.len() < self.rooms.0.capacity() / 4 {
+                self.rooms.0.shrink_to_fit();
+            }
+        }
+    }
+
+    /// Panics if the tables do not agree with each other. For tests: it looks at everything.
+    pub fn check(&self) {
+        let mut memberships = 0;
+        for (client, record) in self.clients.0.iter().enumerate() {
+            let Some(record) = record else { continue };
+            let name = record.nickname.name();
+            assert_eq!(self.nicknames.find(&self.clients, name), Some(client as u32), "nickname {name:?}");
+            assert!(record.rooms.as_slice().len() <= self.max_rooms);
+            for (place, joined) in record.rooms.as_slice().iter().enumerate() {
+                let member = self.members(joined.room)[joined.position as usize];
+                assert_eq!(member, Member { client: client as u32, place: place as u32 });
+                memberships += 1;
+            }
+        }
+        let mut long_name_bytes = 0;
+        for (room, record) in &self.rooms.0 {
+            assert!(!record.members.is_empty(), "an empty room is removed");
+            assert_eq!(self.find_room(record.name.name()), Some(room as u32));
+            memberships -= record.members.len();
+            long_name_bytes += long_bytes(&record.name);
+        }
+        assert_eq!(memberships, 0, "every membership stands in both tables");
+        assert_eq!(self.nicknames.len(), self.clients.0.iter().flatten().count());
+        assert_eq!(self.room_names.len(), self.rooms.0.len());
+        assert_eq!(self.long_name_bytes, long_name_bytes);
+    }
+}
+
+/// What a name takes beyond the fixed cost of its record.
+fn long_bytes(name: &Entry) -> usize {
+    name.name().len().saturating_sub(SHORT_NAME_BYTES)
+}
+
+impl Clients {
+    fn put(&mut self, client: ClientId, record: Client) {
+        let index = client as usize;
+        if index >= self.0.len() {
+            self.0.resize_with(index + 1, || None);
+        }
+        if let Some(place) = self.0.get_mut(index) {
+            debug_assert!(place.is_none(), "client {client} is there already");
+            *place = Some(record);
+        }
+    }
+
+    /// Empties the slot, and gives memory back when those at the end are empty.
+    fn take(&mut self, client: ClientId) {
+        if let Some(place) = self.0.get_mut(client as usize) {
+            *place = None;
+        }
+        while let Some(None) = self.0.last() {
+            self.0.pop();
+        }
+        if self.0.capacity() > 1024 && self.0.len() < self.0.capacity() / 4 {
+            self.0.shrink_to(self.0.len() * 2);
+        }
+    }
+
+    fn rooms_mut(&mut self, client: ClientId) -> Option<&mut JoinedRooms> {
+        Some(&mut self.0.get_mut(client as usize)?.as_mut()?.rooms)
+    }
+
+    fn joined_mut(&mut self, client: ClientId, place: u32) -> Option<&mut Joined> {
+        self.rooms_mut(client)?.as_mut_slice().get_mut(place as usize)
+    }
+}
+
+impl Records for Clients {
+    fn entry(&self, slot: u32) -> Option<&Entry> {
+        Some(&self.0.get(slot as usize)?.as_ref()?.nickname)
+    }
+
+    fn entry_mut(&mut self, slot: u32) -> Option<&mut Entry> {
+        Some(&mut self.0.get_mut(slot as usize)?.as_mut()?.nickname)
+    }
+}
+
+impl Records for Rooms {
+    fn entry(&self, slot: u32) -> Option<&Entry> {
+        Some(&self.0.get(slot as usize)?.name)
+    }
+
+    fn entry_mut(&mut self, slot: u32) -> Option<&mut Entry> {
+        Some(&mut self.0.get_mut(slot as usize)?.name)
+    }
+}
+
+impl JoinedRooms {
+    fn as_slice(&self) -> &[Joined] {
+        match self {
+            JoinedRooms::One(joined) => std::slice::from_ref(joined),
+            JoinedRooms::Many(rooms) => rooms,
+        }
+    }
+
+    fn as_mut_slice(&mut self) -> &mut [Joined] {
+        match self {
+            JoinedRooms::One(joined) => std::slice::from_mut(joined),
+            JoinedRooms::Many(rooms) => rooms,
+        }
+    }
+
+    fn push(&mut self, joined: Joined) {
+        match self {
+            JoinedRooms::One(first) => *self = JoinedRooms::Many(vec![*first, joined]),
+            JoinedRooms::Many(rooms) if rooms.is_empty() => *self = JoinedRooms::One(joined),
+            JoinedRooms::Many(rooms) => rooms.push(joined),
+        }
+    }
+
+    fn swap_remove(&mut self, place: usize) {
+        match self {
+            JoinedRooms::One(_) => *self = JoinedRooms::Many(Vec::new()),
+            JoinedRooms::Many(rooms) if place < rooms.len() => {
+                rooms.swap_remove(place);
+                if let [last] = rooms[..] {
+                    *self = JoinedRooms::One(last);
+                } else if rooms.len() < rooms.capacity() / 4 {
+                    rooms.shrink_to(rooms.len() * 2);
+                }
+            }
+            JoinedRooms::Many(_) => debug_assert!(false, "no room at place {place}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    fn members(chat: &Chat, name: &str) -> BTreeSet<ClientId> {
+        let members = chat.find_room(name).map_or(&[][..], |room| chat.members(room));
+        members.iter().map(|member| member.client).collect()
+    }
+
+    #[test]
+    fn guests_get_a_nickname_that_nobody_has() {
+        let mut chat = Chat::new(9);
+        chat.connect(0);
+        assert_eq!(chat.nickname(0), "guest-1");
+        assert_eq!(chat.login(0, "guest-2"), Ok(()));
+        chat.connect(1);
+        assert_eq!(chat.nickname(1), "guest-3");
+        chat.check();
+    }
+
+    #[test]
+    fn nicknames_are_unique_and_free_again() {
+        let mut chat = Chat::new(9);
+        chat.connect(0);
+        chat.connect(1);
+        assert_eq!(chat.login(0, "Bob"), Ok(()));
+        assert_eq!(chat.login(0, "Bob"), Ok(()));
+        assert_eq!(chat.login(1, "Bob"), Err(Refusal::NicknameInUse));
+        assert_eq!(chat.login(1, "bob"), Ok(()));
+        assert_eq!(chat.login(0, "Alice"), Ok(()));
+        assert_eq!(chat.login(1, "Bob"), Ok(()));
+        chat.disconnect(1);
+        assert_eq!(chat.login(0, "Bob"), Ok(()));
+        chat.check();
+    }
+
+    #[test]
+    fn a_room_left_empty_is_removed_with_its_name() {
+        let mut chat = Chat::new(9);
+        chat.connect(0);
+        let long = "x".repeat(1000);
+        assert_eq!(chat.join(0, &long), Ok(()));
+        assert_eq!(chat.join(0, "short"), Ok(()));
+        assert_eq!(chat.long_name_bytes(), 1000 - SHORT_NAME_BYTES);
+        assert_eq!(chat.long_name_bytes_of(0), chat.long_name_bytes());
+        assert_eq!(chat.leave(0, &long), Ok(()));
+        assert_eq!((chat.rooms_len(), chat.long_name_bytes()), (1, 0));
+        assert_eq!(chat.leave(0, &long), Err(Refusal::RoomNotFound));
+        chat.check();
+    }
+
+    #[test]
+    fn a_client_that_goes_has_left_everything() {
+        let mut chat = Chat::new(100);
+        chat.connect(3);
+        chat.connect(5);
+        for room in 0..50 {
+            chat.join(3, &format!("{room}")).unwrap();
+            chat.join(5, &format!("{}", room * 2)).unwrap();
+        }
+        chat.disconnect(3);
+        chat.check();
+        assert_eq!(chat.rooms_len(), 50);
+        chat.disconnect(5);
+        chat.check();
+        assert_eq!((chat.rooms_len(), chat.clients_len()), (0, 0));
+    }
+
+    #[test]
+    fn an_idle_client_is_small() {
+        assert!(size_of::<Option<Client>>() <= 48, "{}", size_of::<Option<Client>>());
+    }
+
+    proptest! {
+        /// Against maps and sets: joins, leaves and disconnects in any order.
+        #[test]
+        fn like_a_set(steps in proptest::collection::vec((0u32..8, 0u8..12, 0u8..10), 0..400)) {
+            let mut chat = Chat::new(5);
+            let mut rooms: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
+            for client in 0..8 {
+                chat.connect(client);
+            }
+            for (client, room, what) in steps {
+                let name = format!("room {room}");
+                let set = rooms.entry(name.clone()).or_default().clone();
+                let joined = rooms.values().filter(|set| set.contains(&client)).count();
+                match what {
+                    0..=4 => {
+                        let fits = set.contains(&client) || joined < 5;
+                        prop_assert_eq!(chat.join(client, &name), if fits { Ok(()) } else { Err(Refusal::TooManyRooms) });
+                        if fits {
+                            rooms.get_mut(&name).unwrap().insert(client);
+                        }
+                    }
+                    5..=8 => {
+                        let expected = match set.contains(&client) {
+                            true => Ok(()),
+                            false if set.is_empty() => Err(Refusal::RoomNotFound),
+                            false => Err(Refusal::NotInThisRoom),
+                        };
+                        prop_assert_eq!(chat.leave(client, &name), expected);
+                        rooms.get_mut(&name).unwrap().remove(&client);
+                    }
+                    _ => {
+                        chat.disconnect(client);
+                        chat.connect(client);
+                        rooms.values_mut().for_each(|set| { set.remove(&client); });
+                    }
+                }
+                chat.check();
+            }
+            for (name, set) in rooms {
+                prop_assert_eq!(members(&chat, &name), set);
+            }
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! A directory: which slot has this name? An index over records that live elsewhere, for nicknames and for rooms.
+//!
+//! Why not a `HashMap<Box<str>, u32>`? Two reasons, both measured with a million names:
+//!
+//! - **Size.** A map would hold each name a second time, and half of it is empty after it has grown. Here a record is
+//!   linked into a chain by a number of its own, so a name costs 8 bytes in its record and 4 to 6 in the directory.
+//! - **No pause.** A map grows by doubling: one unlucky insertion moves every entry, while all clients wait. This is
+//!   *linear hashing*: the table grows by one bucket with each insertion, which splits one chain of about one record.
+//!
+//! Names are the clients' to choose, so the hash is the standard library's, seeded at random: nobody can make all names
+//! fall into one chain.
+
+use std::hash::{BuildHasher, RandomState};
+
+/// The end of a chain.
+const NONE: u32 = u32::MAX;
+
+/// The part of a record by which it is found.
+#[derive(Debug)]
+pub struct Entry {
+    name: Box<str>,
+    hash: u32,
+    next: u32,
+}
+
+impl Entry {
+    /// The name; what it means is the caller's affair.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// Where the records are: by slot, the caller's number for a record.
+pub trait Records {
+    /// The entry of the record in `slot`; `None` only for a slot that is not taken.
+    fn entry(&self, slot: u32) -> Option<&Entry>;
+    /// As [`Records::entry`].
+    fn entry_mut(&mut self, slot: u32) -> Option<&mut Entry>;
+}
+
+/// The index itself.
+#[derive(Debug)]
+pub struct Directory {
+    /// The first slot of each chain. At least one chain.
+    heads: Vec<u32>,
+    len: usize,
+    hasher: RandomState,
+}
+
+impl Default for Directory {
+    fn default() -> Self {
+        Directory { heads: vec![NONE], len: 0, hasher: RandomState::new() }
+    }
+}
+
+impl Directory {
+    /// An entry for a record that is about to be put into its slot and then [linked](Directory::link).
+    pub fn entry(&self, name: &str) -> Entry {
+        Entry { name: name.into(), hash: self.hash(name), next: NONE }
+    }
+
+    /// The slot of the record with this name.
+    pub fn find(&self, records: &impl Records, name: &str) -> Option<u32> {
+        let hash = self.hash(name);
+        let mut slot = *self.heads.get(bucket(hash, self.heads.len()))?;
+        while let Some(entry) = records.entry(slot) {
+            if entry.hash == hash && *entry.name == *name {
+                return Some(slot);
+            }
+            slot = entry.next;
+        }
+        None
+    }
+
+    /// Makes the record in `slot` known. Its name must not be in the directory yet.
+    pub fn link(&mut self, records: &mut impl Records, slot: u32) {
+        debug_assert!(records.entry(slot).is_some_and(|entry| self.find(records, &entry.name).is_none()));
+        self.push(records, slot);
+        self.len += 1;
+        if self.len > self.heads.len() {
+            self.split(records);
+        }
+    }
+
+    /// Forgets the record in `slot`, which must be known.
+    pub fn unlink(&mut self, records: &mut impl Records, slot: u32) {
+        let Some(entry) = records.entry(slot) else { return };
+        let (hash, next) = (entry.hash, entry.next);
+        let index = bucket(hash, self.heads.len());
+        let Some(head) = self.heads.get_mut(index) else { return };
+        if *head == slot {
+            *head = next;
+        } else {
+            let mut before = *head;
+            loop {
+                let Some(entry) = records.entry_mut(before) else {
+                    debug_assert!(false, "slot {slot} is not in the directory");
+                    return;
+                };
+                if entry.next == slot {
+                    entry.next = next;
+                    break;
+                }
+                before = entry.next;
+            }
+        }
+        self.len -= 1;
+        // Half as fast as it grew, so that a name that comes and goes does not split and merge each time.
+        if self.heads.len() > 2 * self.len + 1 {
+            self.merge(records);
+        }
+    }
+
+    /// Names known.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether no name is known.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    fn hash(&self, name: &str) -> u32 {
+        // The low half: 32 bits tell names apart well enough before they are compared.
+        self.hasher.hash_one(name) as u32
+    }
+
+    /// Puts the record at the head of its chain.
+    fn push(&mut self, records: &mut impl Records, slot: u32) {
+        let Some(entry) = records.entry_mut(slot) else { return };
+        let chains = self.heads.len();
+        if let Some(head) = self.heads.get_mut(bucket(entry.hash, chains)) {
+            entry.next = std::mem::replace(head, slot);
+        }
+    }
+
+    /// One more chain, which takes its share of the one chain that it was folded onto.
+    fn split(&mut self, records: &mut impl Records) {
+        let folded_onto = bucket(self.heads.len() as u32, self.heads.len());
+        self.heads.push(NONE);
+        self.rehang(records, folded_onto);
+    }
+
+    /// One chain less: the last is folded onto the one that it was split from.
+    fn merge(&mut self, records: &mut impl Records) {
+        let last = self.heads.len() - 1;
+        let chain = self.heads.get(last).copied().unwrap_or(NONE);
+        self.heads.truncate(last);
+        self.hang(records, chain);
+        if self.heads.capacity() > 4 * self.heads.len() {
+            self.heads.shrink_to(2 * self.heads.len());
+        }
+    }
+
+    fn rehang(&mut self, records: &mut impl Records, index: usize) {
+        if let Some(head) = self.heads.get_mut(index) {
+            let chain = std::mem::replace(head, NONE);
+            self.hang(records, chain);
+        }
+    }
+
+    /// Puts each record of a chain that has been taken off to where it belongs now.
+    fn hang(&mut self, records: &mut impl Records, mut slot: u32) {
+        while let Some(entry) = records.entry(slot) {
+            let next = entry.next;
+            self.push(records, slot);
+            slot = next;
+        }
+    }
+}
+
+/// The chain of a hash when there are `chains` of them: its low bits, and one bit less where that chain is not there yet.
+fn bucket(hash: u32, chains: usize) -> usize {
+    let span = chains.next_power_of_two();
+    let index = hash as usize & (span - 1);
+    if index < chains { index } else { index - span / 2 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    impl Records for Vec<Option<Entry>> {
+        fn entry(&self, slot: u32) -> Option<&Entry> {
+            self.get(slot as usize)?.as_ref()
+        }
+        fn entry_mut(&mut self, slot: u32) -> Option<&mut Entry> {
+            self.get_mut(slot as usize)?.as_mut()
+        }
+    }
+
+    #[test]
+    fn a_bucket_is_always_there() {
+        for chains in 1..70 {
+            for hash in 0..300 {
+                let index = bucket(hash, chains);
+                assert!(index < chains, "hash {hash}, {chains} chains");
+            }
+            assert_eq!(bucket(chains as u32, chains + 1), chains);
+        }
+    }
+
+    proptest! {
+        /// Against a map: names come and go, and each is found exactly while it is there.
+        #[test]
+        fn like_a_map(steps in proptest::collection::vec((any::<bool>(), 0u16..300), 0..2000)) {
+            let mut directory = Directory::default();
+            let mut records: Vec<Option<Entry>> = Vec::new();
+            let mut map: HashMap<String, u32> = HashMap::new();
+            for (come, number) in steps {
+                let name = format!("name {number}");
+                prop_assert_eq!(directory.find(&records, &name), map.get(&name).copied());
+                match map.get(&name) {
+                    None if come => {
+                        let slot = records.len() as u32;
+                        records.push(Some(directory.entry(&name)));
+                        directory.link(&mut records, slot);
+                        map.insert(name, slot);
+                    }
+                    Some(&slot) if !come => {
+                        directory.unlink(&mut records, slot);
+                        records[slot as usize] = None;
+                        map.remove(&name);
+                    }
+                    _ => {}
+                }
+                prop_assert_eq!(directory.len(), map.len());
+                prop_assert!(directory.heads.len() <= 2 * map.len() + 1);
+            }
+            for (name, slot) in map {
+                prop_assert_eq!(directory.find(&records, &name), Some(slot));
+            }
+        }
+    }
+}

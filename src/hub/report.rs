@@ -1,0 +1,131 @@
+//! What is counted, and what is logged: never a line for each message, and no client can make the log grow.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::Hub;
+use crate::chat::ClientId;
+use crate::connection::Stream;
+use crate::protocol::Farewell;
+
+/// At most one line in so long for each kind of event.
+const NOTICE_EVERY: Duration = Duration::from_secs(1);
+
+/// With SIGUSR1, so many of those for whom most waits are told.
+const WAITING_LISTED: usize = 10;
+
+/// What has happened since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Connections accepted, those refused with `Too many clients` included.
+    pub accepted: u64,
+    /// Lines that got a reply.
+    pub requests: u64,
+    /// Of them, those that got an ERROR.
+    pub errors: u64,
+    /// Messages sent to rooms.
+    pub messages: u64,
+    /// Messages times the members of their rooms.
+    pub deliveries: u64,
+    /// Bytes read from clients.
+    pub bytes_read: u64,
+    /// Bytes written to clients.
+    pub bytes_written: u64,
+    /// Calls of `read`.
+    pub reads: u64,
+    /// Calls of `write`.
+    pub writes: u64,
+    /// Connections that the server has ended, by the reason, in the order of [`Farewell::ALL`].
+    pub farewells: [u64; Farewell::ALL.len()],
+}
+
+impl fmt::Display for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "accepted {}, requests {}, errors {}, ", self.accepted, self.requests, self.errors)?;
+        write!(f, "messages {}, deliveries {}, ", self.messages, self.deliveries)?;
+        write!(f, "read {} bytes in {} calls, ", self.bytes_read, self.reads)?;
+        write!(f, "written {} bytes in {} calls, ended", self.bytes_written, self.writes)?;
+        for (farewell, count) in Farewell::ALL.iter().zip(self.farewells) {
+            write!(f, " \"{}\" {count}", farewell.text())?;
+        }
+        Ok(())
+    }
+}
+
+/// Keeps the log from growing faster than a line a second for each reason.
+#[derive(Debug, Default)]
+pub(super) struct Notices {
+    kinds: [Notice; Farewell::ALL.len()],
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Notice {
+    told_at: Option<Duration>,
+    left_out: u64,
+}
+
+impl Notices {
+    /// Whether a line may be logged now. One that may not is counted.
+    pub fn may_tell(&mut self, kind: Farewell, now: Duration) -> bool {
+        let notice = &mut self.kinds[kind as usize];
+        let may = notice.told_at.is_none_or(|told_at| now >= told_at + NOTICE_EVERY);
+        if may {
+            notice.told_at = Some(now);
+        } else {
+            notice.left_out += 1;
+        }
+        may
+    }
+
+    /// Logs how many lines were left out, when the time has come.
+    pub fn tell_left_out(&mut self, now: Duration) {
+        for (kind, notice) in Farewell::ALL.iter().zip(&mut self.kinds) {
+            if notice.left_out > 0 && notice.told_at.is_none_or(|told_at| now >= told_at + NOTICE_EVERY) {
+                log::info!("disconnected {} more: {}", notice.left_out, kind.text());
+                *notice = Notice { told_at: Some(now), left_out: 0 };
+            }
+        }
+    }
+
+    /// When there is something to be told.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        let pending = self.kinds.iter().filter(|notice| notice.left_out > 0);
+        pending.filter_map(|notice| notice.told_at).min().map(|told_at| told_at + NOTICE_EVERY)
+    }
+}
+
+impl<S: Stream> Hub<S> {
+    /// What has happened until now.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Logs a line of counters.
+    pub fn log_counters(&self) {
+        let (clients, rooms, memory) = (self.clients, self.chat.rooms_len(), self.memory_bytes());
+        let ending = self.connections.0.len() - self.clients;
+        log::info!(
+            "clients {clients}, rooms {rooms}, ending {ending}, waiting {memory} bytes; {}",
+            self.counters
+        );
+    }
+
+    /// Logs those for whom most waits.
+    pub fn log_waiting(&self) {
+        let waiting =
+            self.connections.0.iter().map(|(client, connection)| (connection.waiting_bytes(), client));
+        let mut waiting: Vec<_> = waiting.filter(|&(bytes, _)| bytes > 0).collect();
+        waiting.sort_unstable_by(|a, b| b.cmp(a));
+        for &(bytes, client) in waiting.iter().take(WAITING_LISTED) {
+            let Some(connection) = self.connections.0.get(client) else { continue };
+            let (nickname, peer) = (self.chat.nickname(client as ClientId), connection.stream.peer());
+            log::info!(
+                "{bytes} bytes wait for \"{nickname}\" from {peer}, {} to be written",
+                connection.output_bytes()
+            );
+        }
+        if waiting.is_empty() {
+            log::info!("nothing waits for any client");
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! A line becomes a request, or the first error that applies, in the order that the protocol gives.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::text;
+use super::{Error, Member};
+
+/// The longest nickname, in bytes of UTF-8 before any escaping.
+const NICKNAME_BYTES_MAX: usize = 64;
+
+/// What a client asks for. Names are in their canonical spelling, see [the module](super).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request<'a> {
+    /// LOGIN NICK.
+    Login {
+        /// The canonical spelling, without its quotes.
+        nickname: Cow<'a, str>,
+    },
+    /// JOIN ROOM.
+    Join {
+        /// The canonical spelling: digits, or a string with its quotes. So 7 and "7" are two rooms.
+        room: Cow<'a, str>,
+    },
+    /// LEFT ROOM.
+    Leave {
+        /// As in [`Request::Join`].
+        room: Cow<'a, str>,
+    },
+    /// SEND MESSAGE.
+    Send {
+        /// As in [`Request::Join`].
+        room: Cow<'a, str>,
+        /// The text as the client wrote it: a valid JSON string with its quotes.
+        text: &'a str,
+    },
+}
+
+/// A line that has been looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line<'a> {
+    /// What goes back as `request`: the value as it was written, or `null` for a line that is no JSON.
+    pub echo: &'a str,
+    /// What to do, or why not.
+    pub request: Result<Request<'a>, Error>,
+}
+
+/// Reads one line, given without its line end. `None` for a line of spaces and tabs alone, which gets no reply.
+pub fn parse(line: &[u8]) -> Option<Line<'_>> {
+    if line.iter().all(|byte| matches!(byte, b' ' | b'\t')) {
+        return None;
+    }
+    let invalid = Line { echo: "null", request: Err(Error::InvalidJson) };
+    let Ok(line) = std::str::from_utf8(line) else {
+        return Some(invalid);
+    };
+    // The white space of JSON; `\n` cannot occur.
+    let echo = line.trim_matches([' ', '\t', '\r']);
+    // serde_json reads over the values that nobody asks for without looking at what their escapes mean.
+    if !text::surrogates_are_paired(echo) {
+        return Some(invalid);
+    }
+    if !echo.starts_with('{') {
+        return Some(match serde_json::from_str::<IgnoredAny>(echo) {
+            Ok(_) => Line { echo, request: Err(Error::NotAnObject) },
+            Err(_) => invalid,
+        });
+    }
+    Some(match serde_json::from_str::<Members>(echo) {
+        Ok(members) => Line { echo, request: members.request() },
+        Err(_) => invalid,
+    })
+}
+
+/// The members of a request, each as it was written. Values are kept raw: reading over a value takes no recursion
+/// whatever its nesting, and a value that is only copied need not be decoded.
+#[derive(Default)]
+struct Members<'a> {
+    action: Option<&'a RawValue>,
+    nickname: Option<&'a RawValue>,
+    room_id: Option<&'a RawValue>,
+    text: Option<&'a RawValue>,
+    twice: Option<Member>,
+}
+
+impl<'a> Members<'a> {
+    /// Checks the members in the protocol's order: twice, action, then the action's parameters one after the other.
+    fn request(&self) -> Result<Request<'a>, Error> {
+        if let Some(member) = self.twice {
+            return Err(Error::Twice(member));
+        }
+        let action = self.action.ok_or(Error::Missing(Member::Action))?.get();
+        if !action.starts_with('"') {
+            return Err(Error::Invalid(Member::Action));
+        }
+        match text::unescape(action).as_ref() {
+            "SEND MESSAGE" => Ok(Request::Send { room: self.room()?, text: self.text()? }),
+            "JOIN ROOM" => Ok(Request::Join { room: self.room()? }),
+            "LEFT ROOM" => Ok(Request::Leave { room: self.room()? }),
+            "LOGIN NICK" => Ok(Request::Login { nickname: self.nickname()? }),
+            _ => Err(Error::UnknownAction),
+        }
+    }
+
+    fn nickname(&self) -> Result<Cow<'a, str>, Error> {
+        let raw = self.nickname.ok_or(Error::Missing(Member::Nickname))?.get();
+        if !raw.starts_with('"') {
+            return Err(Error::Invalid(Member::Nickname));
+        }
+        let name = text::unescape(raw);
+        let fits = (1..=NICKNAME_BYTES_MAX).contains(&name.len());
+        if !fits || name.chars().any(char::is_control) || name.trim().len() != name.len() {
+            return Err(Error::InvalidNickname);
+        }
+        Ok(match text::canonical(raw) {
+            Cow::Borrowed(spelling) => Cow::Borrowed(text::without_quotes(spelling)),
+            Cow::Owned(spelling) => Cow::Owned(text::without_quotes(&spelling).to_owned()),
+        })
+    }
+
+    fn room(&self) -> Result<Cow<'a, str>, Error> {
+        let raw = self.room_id.ok_or(Error::Missing(Member::RoomId))?.get();
+        match raw.as_bytes().first() {
+            Some(b'"') => Ok(text::canonical(raw)),
+            Some(b'-' | b'0'..=b'9') => integer(raw).map(Cow::Borrowed),
+            _ => Err(Error::Invalid(Member::RoomId)),
+        }
+    }
+
+    fn text(&self) -> Result<&'a str, Error> {
+        let raw = self.text.ok_or(Error::Missing(Member::Text))?.get();
+        if raw.starts_with('"') { Ok(raw) } else { Err(Error::Invalid(Member::Text)) }
+    }
+}
+
+/// The canonical spelling of an integer in the signed or unsigned 64-bit range. JSON allows each but one way to be
+/// written without fraction and exponent, except for zero.
+fn integer(raw: &str) -> Result<&str, Error> {
+    if raw == "-0" {
+        return Ok("0");
+    }
+    // `parse` refuses fractions and exponents.
+    match (raw.parse::<i64>(), raw.parse::<u64>()) {
+        (Err(_), Err(_)) => Err(Error::Invalid(Member::RoomId)),
+        _ => Ok(raw),
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    /// A member given twice is remembered, not refused at once: what follows may still show that the line is no JSON.
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+        let mut members = Members::default();
+        while let Some(MemberName(name)) = map.next_key()? {
+            let Some(member) = name else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            let place = match member {
+                Member::Action => &mut members.action,
+                Member::Nickname => &mut members.nickname,
+                Member::RoomId => &mut members.room_id,
+                Member::Text => &mut members.text,
+            };
+            if place.replace(map.next_value()?).is_some() {
+                members.twice.get_or_insert(member);
+            }
+        }
+        Ok(members)
+    }
+}
+
+/// The name of a member, compared after unescaping; `None` for one that the server does not know.
+struct MemberName(Option<Member>);
+
+impl<'de> Deserialize<'de> for MemberName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameVisitor;
+        impl Visitor<'_> for NameVisitor {
+            type Value = MemberName;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("the name of a member")
+            }
+            fn visit_str<E>(self, name: &str) -> Result<MemberName, E> {
+                Ok(MemberName(match name {
+                    "action" => Some(Member::Action),
+                    "nickname" => Some(Member::Nickname),
+                    "room_id" => Some(Member::RoomId),
+                    "text" => Some(Member::Text),
+                    _ => None,
+                }))
+            }
+        }
+        deserializer.deserialize_identifier(NameVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(line: &str) -> Result<Request<'_>, Error> {
+        parse(line.as_bytes()).expect("not a blank line").request
+    }
+
+    #[test]
+    fn the_four_actions() {
+        assert_eq!(
+            request(r#"{"action": "LOGIN NICK", "nickname": "Bob"}"#),
+            Ok(Request::Login { nickname: "Bob".into() })
+        );
+        assert_eq!(
+            request(r#"{"room_id": "secret", "action": "JOIN ROOM"}"#),
+            Ok(Request::Join { room: r#""secret""#.into() })
+        );
+        assert_eq!(request(r#"{"action":"LEFT ROOM","room_id":7}"#), Ok(Request::Leave { room: "7".into() }));
+        assert_eq!(
+            request(r#"{"action":"SEND MESSAGE","room_id":7,"text":"a\nb","id":[{}]}"#),
+            Ok(Request::Send { room: "7".into(), text: r#""a\nb""# })
+        );
+    }
+
+    #[test]
+    fn names_are_compared_after_unescaping() {
+        let plain = request(r#"{"action":"JOIN ROOM","room_id":"café/"}"#);
+        assert_eq!(plain, request(r#"{"\u0061ction":"JOIN\u0020ROOM","room_id":"caf\u00e9\/"}"#));
+        assert_eq!(plain, Ok(Request::Join { room: "\"café/\"".into() }));
+    }
+
+    #[test]
+    fn integers_have_one_spelling() {
+        let room = |id: &str| {
+            request(&format!(r#"{{"action":"JOIN ROOM","room_id":{id}}}"#)).map(|request| {
+                let Request::Join { room } = request else { panic!("a JOIN") };
+                room.into_owned()
+            })
+        };
+        for good in ["0", "-1", "18446744073709551615", "-9223372036854775808"] {
+            assert_eq!(room(good), Ok(good.into()));
+        }
+        assert_eq!(room("-0"), Ok("0".into()));
+        let bad = [
+            "18446744073709551616",
+            "-9223372036854775809",
+            "1.0",
+            "1e2",
+            "-0.0",
+            "null",
+            "[1]",
+            "{}",
+            "true",
+        ];
+        for bad in bad {
+            assert_eq!(room(bad), Err(Error::Invalid(Member::RoomId)), "{bad}");
+        }
+        for no_json in ["01", "+1", "1.", "", "NaN", "0x1"] {
+            assert_eq!(room(no_json), Err(Error::InvalidJson), "{no_json}");
+        }
+    }
+
+    #[test]
+    fn the_first_error_in_the_protocols_order_is_told() {
+        use Member::*;
+        for (line, error) in [
+            (r#"{"text":1,"text":2,"action":"#, Error::InvalidJson),
+            (r#"[1] x"#, Error::InvalidJson),
+            (r#"[1]"#, Error::NotAnObject),
+            (r#"{"text":1,"text":2}"#, Error::Twice(Text)),
+            (r#"{"action":"LOGIN NICK","nickname":"","nickname":""}"#, Error::Twice(Nickname)),
+            (r#"{"room_id":[]}"#, Error::Missing(Action)),
+            (r#"{"action":null,"room_id":[]}"#, Error::Invalid(Action)),
+            (r#"{"action":"join room"}"#, Error::UnknownAction),
+            (r#"{"action":"SEND MESSAGE"}"#, Error::Missing(RoomId)),
+            (r#"{"action":"SEND MESSAGE","room_id":[]}"#, Error::Invalid(RoomId)),
+            (r#"{"action":"SEND MESSAGE","room_id":1}"#, Error::Missing(Text)),
+            (r#"{"action":"SEND MESSAGE","room_id":1,"text":null}"#, Error::Invalid(Text)),
+            (r#"{"action":"LOGIN NICK"}"#, Error::Missing(Nickname)),
+            (r#"{"action":"LOGIN NICK","nickname":7}"#, Error::Invalid(Nickname)),
+            (r#"{"action":"LOGIN NICK","nickname":""}"#, Error::InvalidNickname),
+        ] {
+            assert_eq!(request(line), Err(error), "{line}");
+        }
+    }
+
+    #[test]
+    fn nicknames() {
+        let nick =
+            |name: &str| request(&format!(r#"{{"action":"LOGIN NICK","nickname":"{name}"}}"#)).map(|_| ());
+        let longest = "é".repeat(32);
+        for good in ["a", "Bob B.", &longest, "🦀", "guest-7", "a\u{2028}b", r"\u0041"] {
+            assert_eq!(nick(good), Ok(()), "{good:?}");
+        }
+        let too_long = "é".repeat(32) + "x";
+        for bad in [" a", "a ", "a\u{85}", "\u{3000}a", r"\t", r"a\u0007b", "a\u{7f}b", &too_long] {
+            assert_eq!(nick(bad), Err(Error::InvalidNickname), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_echo_is_the_value_as_it_was_written() {
+        for (line, echo) in [
+            (" {\"id\": 1.0,  \"n\":18446744073709551616} \r", "{\"id\": 1.0,  \"n\":18446744073709551616}"),
+            ("\t\"x\"", "\"x\""),
+            ("nope", "null"),
+            ("\u{feff}{}", "null"),
+        ] {
+            assert_eq!(parse(line.as_bytes()).map(|line| line.echo), Some(echo));
+        }
+        assert_eq!(parse(b"{\"a\":\"\xff\"}").map(|line| line.echo), Some("null"));
+        assert_eq!(parse(b" \t "), None);
+        assert_eq!(parse(b""), None);
+    }
+
+    #[test]
+    fn lone_surrogates_are_no_json_wherever_they_stand() {
+        for line in [r#"{"x":"\ud800"}"#, r#"{"\udc00":1}"#, r#""\ud800A""#, r#"[{"a":["\uDBFF\u0041"]}]"#] {
+            assert_eq!(request(line), Err(Error::InvalidJson), "{line}");
+        }
+        assert_eq!(request(r#"{"x":"\ud83e\udd80"}"#), Err(Error::Missing(Member::Action)));
+    }
+
+    #[test]
+    fn nesting_has_no_limit_but_the_lines() {
+        let deep = "[".repeat(1_000_000) + &"]".repeat(1_000_000);
+        assert_eq!(request(&deep), Err(Error::NotAnObject));
+        assert_eq!(request(&format!(r#"{{"x":{deep}}}"#)), Err(Error::Missing(Member::Action)));
+        assert_eq!(request(&deep[1..]), Err(Error::InvalidJson));
+    }
+}

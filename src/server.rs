@@ -1,0 +1,232 @@
+//! The poll loop: mio's poll, the listeners, the signals, the time-outs. The one place that polls and looks at the
+//! clock. It knows nothing of lines and rooms: what has happened is told to the [`Hub`], which does the work.
+//!
+//! Everything is registered once, edge-triggered, for reading and writing both. An edge comes once; so whoever stops
+//! before the kernel has said `WouldBlock` is remembered, the clients by the hub and the listeners here, and the loop
+//! does not wait while anybody is.
+
+mod accept;
+mod listener;
+mod socket;
+
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use mio::event::Event as PollEvent;
+use mio::{Events, Interest, Poll, Token, Waker};
+use signal_hook_mio::v1_0::Signals;
+
+use crate::chat::ClientId;
+use crate::hub::{Counters, Event, Hub};
+use crate::options::Options;
+use accept::Gate;
+pub use listener::Address;
+use listener::Listener;
+use socket::Socket;
+
+/// Events taken from the poll at once.
+const EVENTS_PER_TURN: usize = 1024;
+
+/// Tokens below this are the hub's numbers of connections; the listeners count up from it.
+const FIRST_LISTENER: usize = usize::MAX / 2;
+const WAKER: Token = Token(usize::MAX - 1);
+const SIGNALS: Token = Token(usize::MAX - 2);
+
+// The numbers are those of POSIX, and of Linux for the third; the crates that name them are not ours to use.
+const SIGINT: i32 = 2;
+const SIGTERM: i32 = 15;
+const SIGUSR1: i32 = if cfg!(any(target_os = "linux", target_os = "android")) { 10 } else { 30 };
+
+/// A server that is bound, and accepts connections from the moment that it [runs](Server::run).
+pub struct Server {
+    poll: Poll,
+    hub: Hub<Socket>,
+    listeners: Vec<Listener>,
+    addresses: Vec<Address>,
+    gate: Gate,
+    signals: Option<Signals>,
+    stopper: Stopper,
+    stopping: bool,
+    max_clients: usize,
+    drain: Duration,
+    stats: Duration,
+    next_stats: Option<Duration>,
+    started: Instant,
+}
+
+/// How a server came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// What happened in its life.
+    pub counters: Counters,
+    /// The signal that ended it at once, before all was flushed.
+    pub killed_by: Option<u8>,
+}
+
+/// Stops a server from any thread, as SIGTERM does.
+#[derive(Clone, Debug)]
+pub struct Stopper {
+    wanted: Arc<AtomicBool>,
+    waker: Arc<Waker>,
+}
+
+impl Stopper {
+    /// Asks the server to stop: it accepts and reads no more, flushes what is pending for at most the time given with
+    /// `--drain`, and ends. Asking twice changes nothing.
+    pub fn stop(&self) {
+        self.wanted.store(true, Ordering::Release);
+        // It fails only when the poll is gone, and then the server is.
+        let _ = self.waker.wake();
+    }
+}
+
+impl Server {
+    /// Binds all addresses.
+    ///
+    /// # Errors
+    /// An address that cannot be resolved or bound; the text says which, and why.
+    pub fn bind(options: &Options) -> io::Result<Server> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let mut listeners = Vec::new();
+        let mut addresses = Vec::new();
+        for (index, listen) in options.listen.iter().enumerate() {
+            let mut listener = Listener::bind(listen, options)?;
+            poll.registry().register(&mut listener, Token(FIRST_LISTENER + index), Interest::READABLE)?;
+            addresses.push(listener.address()?);
+            listeners.push(listener);
+        }
+        Ok(Server {
+            poll,
+            hub: Hub::new(options),
+            listeners,
+            addresses,
+            gate: Gate::default(),
+            signals: None,
+            stopper: Stopper { wanted: Arc::default(), waker },
+            stopping: false,
+            max_clients: options.max_clients,
+            drain: options.drain,
+            stats: options.stats,
+            next_stats: Some(options.stats).filter(|every| !every.is_zero()),
+            started: Instant::now(),
+        })
+    }
+
+    /// Makes SIGTERM, SIGINT and SIGUSR1 events of this server's loop. For a process that is a server and nothing else.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn with_signals(mut self) -> io::Result<Server> {
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGUSR1])?;
+        self.poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
+        self.signals = Some(signals);
+        Ok(self)
+    }
+
+    /// The addresses, with the ports that were really bound, in the order of the options.
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// What stops this server.
+    pub fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
+    /// Serves until told to stop, and then until all is flushed.
+    ///
+    /// # Errors
+    /// The poll's own; nothing that a client does leads to one.
+    pub fn run(mut self) -> io::Result<Ended> {
+        accept::compare_descriptors(self.max_clients);
+        for address in &self.addresses {
+            log::info!("listening on {address}");
+        }
+        let mut events = Events::with_capacity(EVENTS_PER_TURN);
+        let mut killed_by = None;
+        while killed_by.is_none() && !(self.stopping && self.hub.is_empty()) {
+            let wait = self.wait();
+            match self.poll.poll(&mut events, wait) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                other => other?,
+            }
+            let now = self.now();
+            for event in &events {
+                match event.token() {
+                    WAKER => {}
+                    SIGNALS => killed_by = self.take_signals(now),
+                    token => self.dispatch(token, event, now),
+                }
+            }
+            if self.stopper.wanted.load(Ordering::Acquire) && !self.stopping {
+                self.stop("asked to", now);
+            }
+            self.accept(now);
+            self.hub.turn(now);
+            self.tell_stats(now);
+        }
+        log::info!("stopped; {}", self.hub.counters());
+        Ok(Ended { counters: self.hub.counters(), killed_by })
+    }
+
+    /// The time since the start: the hub's clock.
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn dispatch(&mut self, token: Token, event: &PollEvent, now: Duration) {
+        if let Some(index) = token.0.checked_sub(FIRST_LISTENER) {
+            if let Some(listener) = self.listeners.get_mut(index) {
+                listener.ready = true;
+            }
+        } else if let Ok(client) = ClientId::try_from(token.0) {
+            let hung_up = event.is_read_closed() || event.is_error();
+            let event = Event { readable: event.is_readable(), writable: event.is_writable(), hung_up };
+            self.hub.event(client, event, now);
+        }
+    }
+
+    /// How long the poll may wait.
+    fn wait(&mut self) -> Option<Duration> {
+        let now = self.now();
+        let hub = self.hub.wait(now);
+        let accept = self.next_accept().map(|at| at.saturating_sub(now));
+        let stats = self.next_stats.map(|at| at.saturating_sub(now));
+        [hub, accept, stats].into_iter().flatten().min()
+    }
+
+    /// Acts on the signals that have come. The number of the one that ends the server at once, if one does.
+    fn take_signals(&mut self, now: Duration) -> Option<u8> {
+        let pending: Vec<i32> = self.signals.iter_mut().flat_map(|signals| signals.pending()).collect();
+        for signal in pending {
+            if signal == SIGUSR1 {
+                self.hub.log_counters();
+                self.hub.log_waiting();
+            } else if self.stopping {
+                log::info!("stopping at once: a second signal");
+                return u8::try_from(signal).ok();
+            } else {
+                self.stop(if signal == SIGINT { "SIGINT" } else { "SIGTERM" }, now);
+            }
+        }
+        None
+    }
+
+    /// Begins to stop: nobody is accepted or read from any more. Unix socket files go with their listeners.
+    fn stop(&mut self, why: &str, now: Duration) {
+        log::info!("stopping: {why}");
+        self.stopping = true;
+        self.listeners.clear();
+        self.hub.stop(self.drain, now);
+    }
+
+    fn tell_stats(&mut self, now: Duration) {
+        if self.next_stats.is_some_and(|at| at <= now) {
+            self.hub.log_counters();
+            self.next_stats = Some(now + self.stats);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Accepting, and what to do when the host has run out of descriptors.
+
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+
+use mio::{Interest, Token};
+
+use super::Server;
+
+/// In one turn so many connections are accepted from one listener at most: a storm of them must not keep the clients
+/// that are there waiting.
+const ACCEPTS_PER_TURN: usize = 256;
+
+/// When accepting fails for want of something, it is tried again after this time, or as soon as a connection has closed.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// At most one line about it is logged in so long.
+const TOLD_EVERY: Duration = Duration::from_secs(1);
+
+/// Keeps the loop from spinning when a connection waits and cannot be accepted: no further event would come for it, and
+/// polling again at once would find it still waiting.
+#[derive(Debug, Default)]
+pub struct Gate {
+    closed: Option<Closed>,
+    /// Failures of this episode: from the first until a listener has nobody waiting.
+    failures: u64,
+    told_at: Option<Duration>,
+}
+
+#[derive(Debug)]
+struct Closed {
+    until: Duration,
+    connections: usize,
+}
+
+/// Descriptors that the server itself needs, and a few for connections that are being ended.
+const DESCRIPTORS_RESERVED: usize = 32;
+
+/// Says so if the system allows fewer descriptors than `max_clients` connections would need.
+pub fn compare_descriptors(max_clients: usize) {
+    // Where there is no such file the limit shows when it is reached.
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let limit =
+        line.and_then(|line| line.split_whitespace().next()).and_then(|limit| limit.parse::<usize>().ok());
+    if let Some(limit) = limit.filter(|&limit| limit < max_clients.saturating_add(DESCRIPTORS_RESERVED)) {
+        let enough_for = limit.saturating_sub(DESCRIPTORS_RESERVED);
+        log::warn!(
+            "the limit of {limit} open files suffices for {enough_for} clients, and --max-clients is {max_clients}: \
+             raise the one (ulimit -n, or LimitNOFILE= of systemd) or lower the other"
+        );
+    }
+}
+
+impl Server {
+    /// Accepts from all listeners that have somebody waiting.
+    pub(super) fn accept(&mut self, now: Duration) {
+        if let Some(closed) = &self.gate.closed
+            && now < closed.until
+            && self.hub.connections_len() >= closed.connections
+        {
+            return;
+        }
+        self.gate.closed = None;
+        for index in 0..self.listeners.len() {
+            for _ in 0..ACCEPTS_PER_TURN {
+                if !self.accept_one(index, now) {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// When to try again: at once, after a time, or not before an event.
+    pub(super) fn next_accept(&self) -> Option<Duration> {
+        let waiting = self.listeners.iter().any(|listener| listener.ready);
+        waiting.then(|| self.gate.closed.as_ref().map_or(Duration::ZERO, |closed| closed.until))
+    }
+
+    /// Accepts one connection. Whether to go on with this listener.
+    fn accept_one(&mut self, index: usize, now: Duration) -> bool {
+        let Some(listener) = self.listeners.get_mut(index).filter(|listener| listener.ready) else {
+            return false;
+        };
+        let error = match listener.accept() {
+            Ok((socket, address)) => {
+                let client = self.hub.connect(socket, address, now);
+                let Some(socket) = self.hub.stream_mut(client) else { return true };
+                let both = Interest::READABLE | Interest::WRITABLE;
+                match self.poll.registry().register(socket, Token(client as usize), both) {
+                    Ok(()) => return true,
+                    Err(error) => {
+                        self.hub.abandon(client);
+                        error
+                    }
+                }
+            }
+            Err(error) => error,
+        };
+        match error.kind() {
+            ErrorKind::WouldBlock => {
+                listener.ready = false;
+                self.end_of_episode(now);
+                false
+            }
+            // These are that one connection's, which has gone before it was accepted.
+            ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::Interrupted
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkDown
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::TimedOut => true,
+            _ => {
+                self.close_gate(&error, now);
+                false
+            }
+        }
+    }
+
+    fn close_gate(&mut self, error: &io::Error, now: Duration) {
+        let connections = self.hub.connections_len();
+        self.gate.closed = Some(Closed { until: now + RETRY_AFTER, connections });
+        self.gate.failures += 1;
+        let may_tell = self.gate.told_at.is_none_or(|told_at| now >= told_at + TOLD_EVERY);
+        if self.gate.failures == 1 && may_tell {
+            self.gate.told_at = Some(now);
+            log::warn!(
+                "cannot accept connections with {connections} open: {error}; they wait until one is closed"
+            );
+        }
+    }
+
+    fn end_of_episode(&mut self, now: Duration) {
+        let failures = std::mem::take(&mut self.gate.failures);
+        let may_tell = self.gate.told_at.is_none_or(|told_at| now >= told_at + TOLD_EVERY);
+        if failures > 0 && may_tell {
+            self.gate.told_at = Some(now);
+            log::info!("accepting connections again, after {failures} failures");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! A client's socket, TCP or Unix, as the hub wants it.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+
+use mio::event::Source;
+use mio::net::{TcpStream, UnixStream};
+use mio::{Interest, Registry, Token};
+
+use crate::connection::Stream;
+
+/// A connected stream that does not block.
+#[derive(Debug)]
+pub enum Socket {
+    /// From a TCP listener.
+    Tcp {
+        /// The socket.
+        stream: TcpStream,
+        /// How long sent data may stay unacknowledged while the peer reads, in seconds; 0 leaves it to the system.
+        user_timeout_s: u32,
+    },
+    /// From a Unix listener.
+    Unix(UnixStream),
+}
+
+impl Read for Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Socket::Tcp { stream, .. } => stream.read(buffer),
+            Socket::Unix(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Socket::Tcp { stream, .. } => stream.write(bytes),
+            Socket::Unix(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Stream for Socket {
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        match self {
+            Socket::Tcp { stream, .. } => stream.shutdown(Shutdown::Write),
+            Socket::Unix(stream) => stream.shutdown(Shutdown::Write),
+        }
+    }
+
+    /// Linux applies TCP_USER_TIMEOUT to a peer that acknowledges but has no room, too. A client may take its time to
+    /// read, so the timer is lifted for as long as its output waits here.
+    fn set_stalled(&mut self, stalled: bool) {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if let Socket::Tcp { stream, user_timeout_s: seconds @ 1.. } = self {
+            let timeout = std::time::Duration::from_secs(if stalled { 0 } else { u64::from(*seconds) });
+            // A socket that refuses is about to break anyway.
+            let _ = socket2::SockRef::from(&*stream).set_tcp_user_timeout(Some(timeout));
+        }
+    }
+
+    fn peer(&self) -> String {
+        match self {
+            Socket::Tcp { stream, .. } => {
+                stream.peer_addr().map_or_else(|_| "an address unknown".into(), |a| a.to_string())
+            }
+            Socket::Unix(_) => "a Unix socket".into(),
+        }
+    }
+}
+
+impl Source for Socket {
+    fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        match self {
+            Socket::Tcp { stream, .. } => stream.register(registry, token, interests),
+            Socket::Unix(stream) => stream.register(registry, token, interests),
+        }
+    }
+
+    fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        match self {
+            Socket::Tcp { stream, .. } => stream.reregister(registry, token, interests),
+            Socket::Unix(stream) => stream.reregister(registry, token, interests),
+        }
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        match self {
+            Socket::Tcp { stream, .. } => stream.deregister(registry),
+            Socket::Unix(stream) => stream.deregister(registry),
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! What one turn of the loop has to say, and to whom. Knows nothing of sockets.
+//!
+//! Every line is written once. Messages stand in one buffer, in the order in which they were caused, and so a position
+//! in that buffer is a moment of the turn: it is the turn's clock. Replies stand in a buffer of their own, each with
+//! the moment at which it was given. That keeps the messages of a busy room next to each other: what a member gets of
+//! 64 messages is one range, and leaves in one `write` straight from here.
+//!
+//! What is new in a room is noted with the room, and handed to its members at the end of the turn
+//! ([`Turn::settle`]); so the work for a message does not depend on the number of members, only the work for a
+//! room and turn does. Before anybody joins or leaves, the room is settled, so that members get what was sent while
+//! they were in it, and nothing else.
+//!
+//! A client with one range is written to straight from the buffer. Where there are more (it has sent something itself,
+//! or several of its rooms are busy), they are put into the order of the clock and copied together first, which
+//! is cheaper than a `writev` of many small pieces (64 lines: 5.9 µs and 8.0 µs, and 5.2 µs for one contiguous `write`).
+
+use std::collections::BTreeMap;
+
+use crate::chat::{ClientId, Member, RoomId};
+use crate::outbox::{Chunk, Memory, Outbox};
+
+/// A turn that has written so much is sent out early, so that the buffers have a bound: this, and one line.
+const TURN_BYTES: usize = 64 << 10;
+
+const NONE: u32 = u32::MAX;
+
+/// A link of the list that a room or a client has in this turn. All of them stand in one vector.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    next: u32,
+    /// The moment, and where the messages begin.
+    at: u32,
+    /// Where the messages end. Of a reply: the client's own message that came right after it, if it gets that.
+    end: u32,
+    /// Where the reply stands, among the replies; empty for what comes from a room.
+    reply_start: u32,
+    reply_end: u32,
+}
+
+impl Piece {
+    fn is_reply(&self) -> bool {
+        self.reply_start < self.reply_end
+    }
+}
+
+/// The ends of such a list.
+#[derive(Clone, Copy, Debug)]
+struct Chain {
+    first: u32,
+    last: u32,
+}
+
+const EMPTY: Chain = Chain { first: NONE, last: NONE };
+
+/// A part of what a client gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Segment {
+    from: Source,
+    start: u32,
+    end: u32,
+    own: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Replies,
+    /// The messages; the piece of the room that this is a part of.
+    Messages {
+        piece_start: u32,
+        piece_end: u32,
+    },
+}
+
+/// The output of a turn.
+#[derive(Debug, Default)]
+pub struct Turn {
+    messages: Vec<u8>,
+    replies: Vec<u8>,
+    pieces: Vec<Piece>,
+    /// What is new, by room.
+    news: Vec<Chain>,
+    /// The rooms with news.
+    rooms: Vec<RoomId>,
+    /// What each client gets, by client.
+    shares: Vec<Chain>,
+    /// The clients that get something.
+    clients: Vec<ClientId>,
+    /// The share that was laid out last, and the same bytes copied together.
+    layout: Vec<Segment>,
+    sorted: Vec<Piece>,
+    gathered: Vec<u8>,
+    /// Pieces that somebody could not be given, copied out, by where they start.
+    kept: BTreeMap<u32, Chunk>,
+}
+
+impl Turn {
+    /// Makes room for the share of this client.
+    pub fn admit(&mut self, client: ClientId) {
+        if self.shares.len() <= client as usize {
+            self.shares.resize(client as usize + 1, EMPTY);
+        }
+    }
+
+    /// A reply to `client`, which `write` appends.
+    pub fn reply(&mut self, client: ClientId, write: impl FnOnce(&mut Vec<u8>)) {
+        let reply_start = self.replies.len() as u32;
+        write(&mut self.replies);
+        let (at, reply_end) = (self.messages.len() as u32, self.replies.len() as u32);
+        // A client's requests are carried out one after the other, so a reply often stands right behind the last.
+        let last =
+            self.shares.get(client as usize).and_then(|share| self.pieces.get_mut(share.last as usize));
+        match last {
+            Some(last) if last.at == at && last.reply_end == reply_start && last.is_reply() => {
+                last.reply_end = reply_end;
+            }
+            _ => self.share(client, Piece { next: NONE, at, end: at, reply_start, reply_end }),
+        }
+    }
+
+    /// A message to `room`, which `write` appends. `own`: its sender, if that is in the room; the reply to the request
+    /// that causes the message has been given just before.
+    pub fn message(&mut self, room: RoomId, own: Option<ClientId>, write: impl FnOnce(&mut Vec<u8>)) {
+        let at = self.messages.len() as u32;
+        write(&mut self.messages);
+        let end = self.messages.len() as u32;
+        if let Some(share) = own.and_then(|client| self.shares.get(client as usize))
+            && let Some(reply) = self.pieces.get_mut(share.last as usize)
+        {
+            debug_assert!(reply.is_reply() && reply.at == at);
+            reply.end = end;
+        }
+        if self.news.len() <= room as usize {
+            self.news.resize(room as usize + 1, EMPTY);
+        }
+        let Some(news) = self.news.get_mut(room as usize) else { return };
+        if news.first == NONE {
+            self.rooms.push(room);
+        }
+        match self.pieces.get_mut(news.last as usize) {
+            Some(last) if last.end == at => last.end = end,
+            _ => append(news, &mut self.pieces, Piece { next: NONE, at, end, reply_start: 0, reply_end: 0 }),
+        }
+    }
+
+    /// Hands what is new in a room to its members. To be called before a member comes or goes.
+    pub fn settle(&mut self, room: RoomId, members: &[Member]) {
+        let Some(news) = self.news.get_mut(room as usize) else { return };
+        let mut next = std::mem::replace(news, EMPTY).first;
+        while let Some(&piece) = self.pieces.get(next as usize) {
+            for member in members {
+                self.share(member.client, Piece { next: NONE, ..piece });
+            }
+            next = piece.next;
+        }
+    }
+
+    /// Whether any room has something new.
+    pub fn has_news(&self) -> bool {
+        !self.rooms.is_empty()
+    }
+
+    /// A room that may have news, until none is left.
+    pub fn next_room(&mut self) -> Option<RoomId> {
+        self.rooms.pop()
+    }
+
+    /// The clients that get something, each once. They are to be given back with [`Turn::clear`].
+    pub fn take_clients(&mut self) -> Vec<ClientId> {
+        debug_assert!(!self.has_news(), "rooms are settled first");
+        std::mem::take(&mut self.clients)
+    }
+
+    /// Whether the turn has written so much that it should be sent out now.
+    pub fn is_full(&self) -> bool {
+        self.messages.len() + self.replies.len() >= TURN_BYTES
+    }
+
+    /// The share that was laid out last, as one piece.
+    pub fn share_bytes(&mut self) -> &[u8] {
+        if let [only] = self.layout[..] {
+            return self.segment_bytes(only);
+        }
+        let mut gathered = std::mem::take(&mut self.gathered);
+        gathered.clear();
+        for &segment in &self.layout {
+            gathered.extend_from_slice(self.segment_bytes(segment));
+        }
+        self.gathered = gathered;
+        &self.gathered
+    }
+
+    /// Puts what the kernel would not take, all but the first `written` bytes of the share that was laid out last, into
+    /// the client's outbox. A room's piece is copied out once, for all that wait for it.
+    pub fn keep_rest(&mut self, mut written: usize, outbox: &mut Outbox, memory: &mut Memory) {
+        for index in 0..self.layout.len() {
+            let Some(&segment) = self.layout.get(index) else { return };
+            let length = (segment.end - segment.start) as usize;
+            if written >= length {
+                written -= length;
+                continue;
+            }
+            let start = segment.start + written as u32;
+            let before = self.segment_bytes(Segment { end: start, ..segment });
+            let mid_line = before.last().is_some_and(|&byte| byte != b'\n');
+            written = 0;
+            match segment.from {
+                Source::Replies => {
+                    let chunk = memory.keep(self.segment_bytes(Segment { start, ..segment }));
+                    outbox.push(chunk, 0..segment.end - start, segment.own, mid_line, memory);
+                }
+                Source::Messages { piece_start, piece_end } => {
+                    let messages = &self.messages;
+                    let chunk = self.kept.entry(piece_start).or_insert_with(|| {
+                        memory
+                            .keep(messages.get(piece_start as usize..piece_end as usize).unwrap_or_default())
+                    });
+                    let range = start - piece_start..segment.end - piece_start;
+                    outbox.push(chunk.clone(), range, segment.own, mid_line, memory);
+                }
+            }
+        }
+    }
+
+    /// Ends the turn: the buffers are empty, and used again. `clients` is what [`Turn::take_clients`] gave.
+    pub fn clear(&mut self, mut clients: Vec<ClientId>, memory: &mut Memory) {
+        for client in clients.drain(..) {
+            if let Some(share) = self.shares.get_mut(client as usize) {
+                *share = EMPTY;
+            }
+        }
+        self.clients = clients;
+        while let Some((_, chunk)) = self.kept.pop_first() {
+            memory.release(chunk);
+        }
+        let used = self.messages.len().max(self.replies.len()).max(self.gathered.len());
+        for buffer in [&mut self.messages, &mut self.replies, &mut self.gathered] {
+            buffer.clear();
+            shrink(buffer, used);
+        }
+        let used = self.pieces.len();
+        self.pieces.clear();
+        shrink(&mut self.pieces, used);
+    }
+
+    /// Appends a piece to what the client gets.
+    fn share(&mut self, client: ClientId, piece: Piece) {
+        let Some(share) = self.shares.get_mut(client as usize) else {
+            debug_assert!(false, "client {client} was not admitted");
+            return;
+        };
+        if share.first == NONE {
+            self.clients.push(client);
+        }
+        append(share, &mut self.pieces, piece);
+    }
+
+    fn segment_bytes(&self, segment: Segment) -> &[u8] {
+        let buffer = match segment.from {
+            Source::Replies => &self.replies,
+            Source::Messages { .. } => &self.messages,
+        };
+        buffer.get(segment.start as usize..segment.end as usize).unwrap_or_default()
+    }
+
+    /// Lays out all that the client gets, for the functions that follow: in the order of the clock, a reply stands at its moment, between the messages of the
+    /// rooms, and the client's own message right behind it.
+    pub fn lay_out(&mut self, client: ClientId) {
+        self.layout.clear();
+        self.sorted.clear();
+        let mut next = self.shares.get(client as usize).map_or(NONE, |share| share.first);
+        while let Some(&piece) = self.pieces.get(next as usize) {
+            self.sorted.push(piece);
+            next = piece.next;
+        }
+        self.sorted.sort_unstable_by_key(|piece| (piece.at, !piece.is_reply(), piece.reply_start));
+        let mut open: Option<Segment> = None;
+        let mut own_end = 0;
+        for index in 0..self.sorted.len() {
+            let Some(&piece) = self.sorted.get(index) else { return };
+            if piece.is_reply() {
+                own_end = piece.end;
+                self.lay_down(&mut open, piece.at, false);
+                let reply = Segment {
+                    from: Source::Replies,
+                    start: piece.reply_start,
+                    end: piece.reply_end,
+                    own: true,
+                };
+                self.lay(reply);
+            } else {
+                self.lay_down(&mut open, NONE, false);
+                let from = Source::Messages { piece_start: piece.at, piece_end: piece.end };
+                open = Some(Segment { from, start: piece.at, end: piece.end, own: false });
+            }
+            self.lay_down(&mut open, own_end, true);
+        }
+        self.lay_down(&mut open, NONE, false);
+    }
+
+    /// Lays what is open of a room's piece, up to the moment `until`.
+    fn lay_down(&mut self, open: &mut Option<Segment>, until: u32, own: bool) {
+        let Some(segment) = open else { return };
+        let end = segment.end.min(until);
+        if segment.start < end {
+            let laid = Segment { end, own, ..*segment };
+            segment.start = end;
+            self.lay(laid);
+        }
+    }
+
+    fn lay(&mut self, segment: Segment) {
+        match self.layout.last_mut() {
+            Some(last)
+                if last.from == segment.from && last.own == segment.own && last.end == segment.start =>
+            {
+                last.end = segment.end;
+            }
+            _ => self.layout.push(segment),
+        }
+    }
+}
+
+/// Appends a piece to one of the lists in `pieces`.
+fn append(chain: &mut Chain, pieces: &mut Vec<Piece>, piece: Piece) {
+    let index = pieces.len() as u32;
+    pieces.push(piece);
+    match pieces.get_mut(chain.last as usize) {
+        Some(last) => last.next = index,
+        None => chain.first = index,
+    }
+    chain.last = index;
+}
+
+/// Gives memory back after a burst: by half, each time that much less was used.
+fn shrink<T>(buffer: &mut Vec<T>, used: usize) {
+    if buffer.capacity() > 4096 && used < buffer.capacity() / 4 {
+        buffer.shrink_to(buffer.capacity() / 2);
+    }
+}

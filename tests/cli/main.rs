@@ -1,0 +1,10 @@
+//! Black-box tests of the binary: the command line, where it listens, its signals, its log and its limits.
+
+#[path = "../common/process.rs"]
+mod process;
+
+mod limits;
+mod listen;
+mod log;
+mod signals;
+mod usage;
