@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parlor::options::{Listen, Options};
-use parlor::{Address, Counters, Server, Stopper};
+use parlor::{Address, Counters, Ended, Server, Stopper};
 use serde_json::{Value, json};
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -26,7 +26,7 @@ pub const DEADLINE: Duration = Duration::from_secs(10);
 pub struct TestServer {
     addresses: Vec<Address>,
     stopper: Stopper,
-    thread: Option<JoinHandle<io::Result<Counters>>>,
+    thread: Option<JoinHandle<io::Result<Ended>>>,
 }
 
 impl TestServer {
@@ -65,7 +65,7 @@ impl TestServer {
         self.begin_to_stop();
         let thread = self.thread.take().expect("stopped only once");
         eventually("the server ends", || thread.is_finished());
-        thread.join().expect("the server does not panic").expect("the server ends well")
+        thread.join().expect("the server does not panic").expect("the server ends well").counters
     }
 }
 
