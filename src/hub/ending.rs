@@ -198,6 +198,7 @@ impl<S: Stream> Hub<S> {
                 self.turn.settle(room, self.chat.members(room));
             }
         }
+        log::trace!("client {client}: gone");
         self.chat.disconnect(client);
     }
 
