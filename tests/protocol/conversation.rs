@@ -10,13 +10,14 @@ use crate::common::requests::Speech;
 use crate::common::{self, Client, TestServer, eventually, join, left, login, response, say};
 use crate::model::{Expected, Id, Model, author};
 
-const STEPS: usize = 4000;
+const STEPS: usize = 10_000;
 const CLIENTS_MAX: usize = 8;
 
 struct Conversation {
-    server: TestServer,
     model: Model,
     clients: BTreeMap<Id, Client>,
+    /// Dropped after the clients: it would wait for them to close.
+    server: TestServer,
     random: Random,
     speech: Speech,
     next: Id,
@@ -36,9 +37,8 @@ fn every_line_of_a_random_conversation_among_members_only_is_what_the_model_says
 
 impl Conversation {
     fn begin(random: Random, change: impl FnOnce(&mut Options)) -> Conversation {
-        let mut options = Options::default();
-        options.listen = vec![Listen::Tcp("127.0.0.1:0".into()), Listen::Unix(common::socket_path())];
-        options.max_line = 1000;
+        let listen = vec![Listen::Tcp("127.0.0.1:0".into()), Listen::Unix(common::socket_path())];
+        let mut options = Options { listen, max_line: 1000, ..Options::default() };
         change(&mut options);
         let mut speech = Speech::new(options.max_line);
         speech.nicknames.extend((1..6).map(|number| format!("guest-{number}")));
