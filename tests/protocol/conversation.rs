@@ -2,6 +2,8 @@
 //! with the model. One request is under way at a time, so there is only one right answer.
 
 use std::collections::BTreeMap;
+use std::io::Write;
+use std::net::Shutdown;
 
 use parlor::options::{Listen, Options};
 
@@ -33,6 +35,41 @@ fn every_line_of_a_random_conversation_is_what_the_model_says() {
 fn every_line_of_a_random_conversation_among_members_only_is_what_the_model_says() {
     let random = Random::from_environment();
     Conversation::begin(random, |options| options.members_only = true).go_on();
+}
+
+#[test]
+fn a_stream_of_random_lines_cut_anywhere_gives_what_the_model_says() {
+    let mut random = Random::from_environment();
+    let server = TestServer::with(|options| options.max_line = 1000);
+    let speech = Speech::new(1000);
+    for _ in 0..20 {
+        let mut model = Model::new(&Options { max_line: 1000, ..Options::default() });
+        model.connect(0);
+        let lines: Vec<Vec<u8>> = (0..500).map(|_| speech.line(&mut random)).collect();
+        let mut client = server.connect();
+        let mut socket = client.socket().try_clone().unwrap();
+        let stream = lines.join(&b'\n');
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut rest = &stream[..];
+                while !rest.is_empty() {
+                    let length = if random.once_in(3) { 5000 } else { 50 };
+                    let (piece, others) = rest.split_at(rest.len().min(random.below(length) + 1));
+                    socket.write_all(piece).unwrap();
+                    rest = others;
+                }
+                // The last line has no line end.
+                socket.shutdown(Shutdown::Write).unwrap();
+            });
+            for (line, (_, expected)) in
+                lines.iter().flat_map(|line| model.line(0, line).into_iter().map(move |e| (line, e)))
+            {
+                let came = client.recv_line();
+                expected.check(came.as_bytes()).unwrap_or_else(|why| panic!("{why}\nafter {}", show(line)));
+            }
+        });
+        client.expect_end();
+    }
 }
 
 impl Conversation {
