@@ -39,10 +39,15 @@ impl TestServer {
     pub fn with(change: impl FnOnce(&mut Options)) -> TestServer {
         let mut options = Options { listen: vec![Listen::Tcp("127.0.0.1:0".into())], ..Options::default() };
         change(&mut options);
-        let server = Server::bind(&options).expect("the server binds");
-        let addresses = server.addresses().to_vec();
-        let stopper = server.stopper();
-        let thread = std::thread::Builder::new().name("server".into()).spawn(move || server.run()).unwrap();
+        let (told, tell) = std::sync::mpsc::channel();
+        // A server stays in the thread that has made it.
+        let run = move || {
+            let server = Server::bind(&options).expect("the server binds");
+            told.send((server.addresses().to_vec(), server.stopper())).expect("the test waits");
+            server.run()
+        };
+        let thread = std::thread::Builder::new().name("server".into()).spawn(run).unwrap();
+        let (addresses, stopper) = tell.recv_timeout(DEADLINE).expect("the server binds");
         TestServer { addresses, stopper, thread: Some(thread) }
     }
 
