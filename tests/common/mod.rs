@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parlor::options::{Listen, Options};
-use parlor::{Address, Counters, Server, Stopper};
+use parlor::{Address, Counters, Ended, Server, Stopper};
 use serde_json::{Value, json};
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -26,7 +26,7 @@ pub const DEADLINE: Duration = Duration::from_secs(10);
 pub struct TestServer {
     addresses: Vec<Address>,
     stopper: Stopper,
-    thread: Option<JoinHandle<io::Result<Counters>>>,
+    thread: Option<JoinHandle<io::Result<Ended>>>,
 }
 
 impl TestServer {
@@ -39,10 +39,15 @@ impl TestServer {
     pub fn with(change: impl FnOnce(&mut Options)) -> TestServer {
         let mut options = Options { listen: vec![Listen::Tcp("127.0.0.1:0".into())], ..Options::default() };
         change(&mut options);
-        let server = Server::bind(&options).expect("the server binds");
-        let addresses = server.addresses().to_vec();
-        let stopper = server.stopper();
-        let thread = std::thread::Builder::new().name("server".into()).spawn(move || server.run()).unwrap();
+        let (told, tell) = std::sync::mpsc::channel();
+        // A server stays in the thread that has made it.
+        let run = move || {
+            let server = Server::bind(&options).expect("the server binds");
+            told.send((server.addresses().to_vec(), server.stopper())).expect("the test waits");
+            server.run()
+        };
+        let thread = std::thread::Builder::new().name("server".into()).spawn(run).unwrap();
+        let (addresses, stopper) = tell.recv_timeout(DEADLINE).expect("the server binds");
         TestServer { addresses, stopper, thread: Some(thread) }
     }
 
@@ -65,7 +70,7 @@ impl TestServer {
         self.begin_to_stop();
         let thread = self.thread.take().expect("stopped only once");
         eventually("the server ends", || thread.is_finished());
-        thread.join().expect("the server does not panic").expect("the server ends well")
+        thread.join().expect("the server does not panic").expect("the server ends well").counters
     }
 }
 

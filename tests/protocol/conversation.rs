@@ -2,6 +2,8 @@
 //! with the model. One request is under way at a time, so there is only one right answer.
 
 use std::collections::BTreeMap;
+use std::io::Write;
+use std::net::Shutdown;
 
 use parlor::options::{Listen, Options};
 
@@ -10,13 +12,14 @@ use crate::common::requests::Speech;
 use crate::common::{self, Client, TestServer, eventually, join, left, login, response, say};
 use crate::model::{Expected, Id, Model, author};
 
-const STEPS: usize = 4000;
+const STEPS: usize = 10_000;
 const CLIENTS_MAX: usize = 8;
 
 struct Conversation {
-    server: TestServer,
     model: Model,
     clients: BTreeMap<Id, Client>,
+    /// Dropped after the clients: it would wait for them to close.
+    server: TestServer,
     random: Random,
     speech: Speech,
     next: Id,
@@ -34,11 +37,45 @@ fn every_line_of_a_random_conversation_among_members_only_is_what_the_model_says
     Conversation::begin(random, |options| options.members_only = true).go_on();
 }
 
+#[test]
+fn a_stream_of_random_lines_cut_anywhere_gives_what_the_model_says() {
+    let mut random = Random::from_environment();
+    let server = TestServer::with(|options| options.max_line = 1000);
+    let speech = Speech::new(1000);
+    for _ in 0..20 {
+        let mut model = Model::new(&Options { max_line: 1000, ..Options::default() });
+        model.connect(0);
+        let lines: Vec<Vec<u8>> = (0..500).map(|_| speech.line(&mut random)).collect();
+        let mut client = server.connect();
+        let mut socket = client.socket().try_clone().unwrap();
+        let stream = lines.join(&b'\n');
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut rest = &stream[..];
+                while !rest.is_empty() {
+                    let length = if random.once_in(3) { 5000 } else { 50 };
+                    let (piece, others) = rest.split_at(rest.len().min(random.below(length) + 1));
+                    socket.write_all(piece).unwrap();
+                    rest = others;
+                }
+                // The last line has no line end.
+                socket.shutdown(Shutdown::Write).unwrap();
+            });
+            for (line, (_, expected)) in
+                lines.iter().flat_map(|line| model.line(0, line).into_iter().map(move |e| (line, e)))
+            {
+                let came = client.recv_line();
+                expected.check(came.as_bytes()).unwrap_or_else(|why| panic!("{why}\nafter {}", show(line)));
+            }
+        });
+        client.expect_end();
+    }
+}
+
 impl Conversation {
     fn begin(random: Random, change: impl FnOnce(&mut Options)) -> Conversation {
-        let mut options = Options::default();
-        options.listen = vec![Listen::Tcp("127.0.0.1:0".into()), Listen::Unix(common::socket_path())];
-        options.max_line = 1000;
+        let listen = vec![Listen::Tcp("127.0.0.1:0".into()), Listen::Unix(common::socket_path())];
+        let mut options = Options { listen, max_line: 1000, ..Options::default() };
         change(&mut options);
         let mut speech = Speech::new(options.max_line);
         speech.nicknames.extend((1..6).map(|number| format!("guest-{number}")));

@@ -194,16 +194,16 @@ fn one_line_alone_always_fits_however_long() {
 
 #[test]
 fn with_a_rate_a_client_that_sends_faster_is_read_more_slowly_and_loses_nothing() {
-    let server = TestServer::with(|options| options.rate = 100);
+    let server = TestServer::with(|options| options.rate = 300);
     let [mut fast, mut other] = [(); 2].map(|()| server.connect());
     let begin = std::time::Instant::now();
-    let count = 400;
+    let count = 900;
     let requests: Vec<String> = (0..count).map(|number| login(&format!("fast {number}"))).collect();
     fast.send(requests.join("\n") + "\n");
     other.nothing_more();
     requests.iter().for_each(|request| assert_eq!(fast.recv_line(), response(request)));
     // Twice the rate may come at once; what is more has to wait its turn.
-    let least = std::time::Duration::from_millis((count - 200) * 1000 / 100);
+    let least = std::time::Duration::from_millis((count - 2 * 300) * 1000 / 300);
     assert!(begin.elapsed() >= least.mul_f32(0.9), "{count} requests took only {:?}", begin.elapsed());
     assert!(begin.elapsed() < DEADLINE);
 }

@@ -531,6 +531,39 @@ fn a_client_that_goes_with_half_a_line_and_unread_replies_has_left_too() {
     });
 }
 
+/// Asks for much, and reads nothing, until the server reads no further.
+fn get_stuck(client: &mut Client) {
+    let all = format!("{}\n", join("x".repeat(10_000))).repeat(5_000);
+    assert!(client.send_until_stuck(all.as_bytes()) < all.len());
+}
+
+#[test]
+fn a_client_that_resets_while_it_is_not_read_from_has_left_too() {
+    let server = TestServer::start();
+    for narrow in [Client::connect, Client::connect_narrow] {
+        let [mut stuck, mut other] = [narrow(&server.addresses()[0]), server.connect()];
+        stuck.login("Alice");
+        stuck.join("room");
+        get_stuck(&mut stuck);
+        other.expect_error(login("Alice"), "Nickname already in use");
+        stuck.reset();
+        eventually("the nickname is free", || other.ask(login("Alice")) == response(&login("Alice")));
+        other.expect_error(left("room"), "Room not found");
+    }
+}
+
+#[test]
+fn a_client_that_closes_without_having_read_its_replies_has_left_too() {
+    let server = TestServer::start();
+    let [mut stuck, mut other] = [(); 2].map(|()| server.connect());
+    stuck.login("Alice");
+    stuck.join("room");
+    get_stuck(&mut stuck);
+    drop(stuck);
+    eventually("the nickname is free", || other.ask(login("Alice")) == response(&login("Alice")));
+    other.expect_error(left("room"), "Room not found");
+}
+
 #[test]
 fn a_client_that_ends_its_stream_has_left_by_the_time_the_server_closes() {
     let server = TestServer::start();
