@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::common::{Client, DEADLINE, TestServer, join, left, login, response, say};
+use crate::common::{Client, DEADLINE, TestServer, is_error, join, left, login, response, say};
 
 #[test]
 fn all_subscribers_get_a_rooms_messages_in_the_same_order() {
@@ -162,6 +162,30 @@ fn a_client_that_does_not_read_its_replies_is_not_read_from_until_it_does() {
         scope.spawn(|| std::io::Write::write_all(&mut &socket, rest).unwrap());
         (0..lines).for_each(|_| assert_eq!(client.recv_line(), response(&request)));
     });
+    client.nothing_more();
+}
+
+#[test]
+fn requests_that_were_read_before_the_replies_got_stuck_are_carried_out_too() {
+    let server = TestServer::with(|options| options.max_pending = 64 << 20);
+    let mut client = Client::connect_narrow(&server.addresses()[0]);
+    let mut other = server.connect();
+    other.login("Bob");
+    client.join("room");
+    // First the client's socket is filled with what another says, so that all of its own replies wait.
+    let (text, count) = ("x".repeat(50_000), 200);
+    (0..count).for_each(|_| other.say("room", &text));
+    // Little enough to be read at once, but with replies that are too many to go on.
+    let requests: Vec<String> = (0..1500).map(join).collect();
+    client.send(requests.join("\n") + "\n");
+    other.nothing_more();
+    (0..count).for_each(|_| client.expect_message("room", "Bob", &text));
+    for (number, request) in requests.iter().enumerate() {
+        let line = client.recv_line();
+        let is_reply =
+            line == response(request) || number >= 127 && is_error(&line, request, "Too many rooms");
+        assert!(is_reply, "{line} came for {request}");
+    }
     client.nothing_more();
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use parlor::options::Listen;
 
-use crate::common::{self, Client, DEADLINE, TestServer, eventually, is_error, join, login, response, say};
+use crate::common::{self, Client, TestServer, eventually, is_error, join, login, response, say};
 
 // Too many clients
 
@@ -315,7 +315,7 @@ fn the_server_waits_for_those_that_do_not_read_no_longer_than_drain() {
     let begin = Instant::now();
     server.stop();
     let took = begin.elapsed();
-    assert!(took >= Duration::from_millis(900) && took < DEADLINE, "it took {took:?}");
+    assert!(took >= Duration::from_millis(900) && took < Duration::from_secs(4), "it took {took:?}");
 }
 
 #[test]
