@@ -175,7 +175,7 @@ impl Outbox {
         self.waiting.iter_mut().for_each(|kept| kept.own = true);
     }
 
-    /// Drops everything. An outbox must be cleared before it is dropped, or [`Memory`] would never hear of it.
+    /// Drops everything. An outbox is cleared before it is dropped, or [`Memory`] would never hear of it.
     pub fn clear(&mut self, memory: &mut Memory) {
         self.mid_line = false;
         self.cut(memory);
@@ -257,16 +257,6 @@ impl Waiting {
             memory.release(std::mem::replace(&mut self.chunk, rest));
             (self.start, self.end) = (0, self.end - self.start);
         }
-    }
-}
-
-#[cfg(debug_assertions)]
-impl Drop for Outbox {
-    fn drop(&mut self) {
-        debug_assert!(
-            self.waiting.is_empty() || std::thread::panicking(),
-            "an outbox is cleared before it is dropped"
-        );
     }
 }
 
