@@ -135,9 +135,14 @@ impl Client {
         self.gone.is_some_and(|gone| !gone.finished)
     }
 
+    /// Whether it has closed its side, and what waits for it still goes out.
+    pub fn is_finishing(&self) -> bool {
+        self.gone.is_some_and(|gone| gone.finished) && !self.wanted.is_empty() && !self.write_failed
+    }
+
     /// Whether it counts for the limits of clients. One that has closed its side does until it has got everything.
     pub fn counts(&self) -> bool {
-        self.gone.is_none_or(|gone| gone.finished && !self.wanted.is_empty() && !self.write_failed)
+        self.gone.is_none() || self.is_finishing()
     }
 
     /// For `--rate`: what it may send grows with time, up to two seconds' worth.
