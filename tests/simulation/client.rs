@@ -69,6 +69,8 @@ pub struct Client {
     pub allowance: f64,
     pub allowance_at: Duration,
     pub was_blocked: bool,
+    pub reads_in_turn: usize,
+    pub requests_in_turn: usize,
 }
 
 impl Client {
@@ -109,6 +111,8 @@ impl Client {
             allowance: 0.0,
             allowance_at: now,
             was_blocked: false,
+            reads_in_turn: 0,
+            requests_in_turn: 0,
         }
     }
 
@@ -119,6 +123,7 @@ impl Client {
     /// What the hub has read. Of a client that has left it is nothing any more.
     pub fn read(&mut self, bytes: &[u8], now: Duration) {
         self.heard_at = now;
+        self.reads_in_turn += 1;
         if self.gone.is_none() {
             self.input.extend_from_slice(bytes);
         }

@@ -28,6 +28,9 @@ const RECORD_BYTES: usize = 160;
 /// What one turn writes before it goes out, and what one read takes.
 const TURN_BYTES: usize = 64 << 10;
 
+/// What a turn carries out for one client, and a last line without its line end.
+const REQUESTS_PER_TURN: usize = 1024 + 1;
+
 /// An ERROR's detail is shorter.
 const DETAIL_BYTES: usize = 100;
 
@@ -47,7 +50,6 @@ impl Simulation {
                 Entry::Wrote(who, bytes) => self.clients[who].write(&bytes, self.now),
                 Entry::WriteFailed(who) => self.clients[who].write_failed = true,
                 Entry::Full(who) => self.clients[who].was_blocked = true,
-                Entry::ShutDown(_) => {}
                 Entry::ShutDownFailed(who) => self.clients[who].write_failed = true,
                 Entry::Closed(who) => {
                     self.clients[who].closed = true;
@@ -63,6 +65,7 @@ impl Simulation {
         let line = client.next_line(self.options.max_line);
         let Some(line) = line else { panic!("client {who}: a request was carried out that has not come") };
         self.requests += 1;
+        client.requests_in_turn += 1;
         client.earn(self.options.rate, self.now);
         client.allowance -= 1.0;
         let may = self.options.rate == 0 || client.allowance > -0.001;
@@ -103,9 +106,8 @@ impl Simulation {
         let wait = self.hub.wait(self.now);
         let mut lingering = 0;
         for who in self.open.clone() {
-            if let Err(why) = self.judge_output(who) {
-                panic!("client {who}: {why}");
-            }
+            self.judge_share(who);
+            self.judge_output(who).unwrap_or_else(|why| panic!("client {who}: {why}"));
             if self.clients[who].closed {
                 self.judge_end(who);
             } else {
@@ -147,6 +149,13 @@ impl Simulation {
             }
             result.unwrap_or_else(|why| panic!("client {who}: {why}"));
         }
+    }
+
+    /// Nobody gets more than its share of a turn.
+    fn judge_share(&mut self, who: Who) {
+        let client = &mut self.clients[who];
+        let share = (std::mem::take(&mut client.reads_in_turn), std::mem::take(&mut client.requests_in_turn));
+        assert!(share.0 <= 1 && share.1 <= REQUESTS_PER_TURN, "client {who}: reads and requests {share:?}");
     }
 
     fn judge_output(&self, who: Who) -> Result<(), String> {
@@ -204,7 +213,9 @@ impl Simulation {
             "Too slow" => {
                 let (bytes, lines) = client.others_dropped(gone);
                 if bytes <= self.options.max_pending || lines < 2 {
-                    return Err(format!("it is not too slow: {bytes} bytes of others waited in {lines} lines"));
+                    return Err(format!(
+                        "it is not too slow: {bytes} bytes of others waited in {lines} lines"
+                    ));
                 }
                 true
             }
@@ -277,12 +288,18 @@ impl Simulation {
                 let without_progress = client.written_at.max(at) + FINISH_WITHOUT_PROGRESS;
                 self.stopped_at.map_or(without_progress, |at| at + self.options.drain)
             }
-            None if self.options.idle_timeout.is_zero() || self.options.rate > 0 || client.was_blocked => return,
+            None if self.options.idle_timeout.is_zero() || self.options.rate > 0 || client.was_blocked => {
+                return;
+            }
             None => client.heard_at + self.options.idle_timeout,
         };
         assert!(self.now < deadline, "client {who} should have been closed by now: {:?}", client.gone);
         let woken = wait.is_some_and(|wait| self.now + wait <= deadline);
-        assert!(woken, "client {who} has time until {deadline:?}, it is {:?} and the hub waits {wait:?}", self.now);
+        assert!(
+            woken,
+            "client {who} has time until {deadline:?}, it is {:?} and the hub waits {wait:?}",
+            self.now
+        );
     }
 
     /// The hub has closed the connection. Was it right?

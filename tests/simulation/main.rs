@@ -7,6 +7,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[allow(unused_imports)]
 #[path = "../model/mod.rs"]
 mod model;
 
@@ -36,12 +37,15 @@ fn run_part(part: u64) {
         }
         return;
     }
-    let mut requests = 0;
+    let (mut requests, mut farewells) = (0, [0; 5]);
     for seed in (part..SEEDS + seed("PARLOR_SEEDS").unwrap_or(0)).step_by(PARTS as usize) {
         println!("to repeat this: PARLOR_SEED={seed}");
-        requests += Simulation::new(seed, false).run(STEPS);
+        let counters = Simulation::new(seed, false).run(STEPS);
+        requests += counters.requests;
+        farewells.iter_mut().zip(counters.farewells).for_each(|(sum, count)| *sum += count);
     }
-    println!("{requests} requests were carried out");
+    println!("{requests} requests were carried out; connections were ended: {farewells:?}");
+    assert!(farewells.iter().all(|&count| count > 0), "every reason to end a connection has occurred");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use parlor::Options;
 use parlor::chat::ClientId;
-use parlor::hub::Hub;
+use parlor::hub::{Counters, Hub};
 
 use crate::client::Client;
 use crate::common::random::Random;
@@ -75,8 +75,8 @@ impl Simulation {
         }
     }
 
-    /// Runs it to its end. How many requests were carried out.
-    pub fn run(mut self, steps: usize) -> u64 {
+    /// Runs it to its end. What has happened in it.
+    pub fn run(mut self, steps: usize) -> Counters {
         for _ in 0..steps {
             self.step();
         }
@@ -92,7 +92,7 @@ impl Simulation {
         }
         self.settle();
         self.assert_nothing_is_left();
-        self.requests
+        self.hub.counters()
     }
 
     fn step(&mut self) {
@@ -101,7 +101,7 @@ impl Simulation {
                 self.act(who);
             }
         }
-        if self.random.once_in(2) {
+        if !self.random.once_in(4) {
             let all = self.random.once_in(4);
             let comes = self.open.len() < self.crowd && self.random.once_in(3);
             self.let_time_pass();
@@ -221,7 +221,8 @@ impl Simulation {
             println!("{:?} client {who} (slot {slot}) comes as {nickname:?}: {nature:?}", self.now);
         }
         // One that has closed its side may have been ended for want of memory, without a sign.
-        let is_sure = !self.has_little_memory() || !self.open.iter().any(|&who| self.clients[who].is_finishing());
+        let is_sure =
+            !self.has_little_memory() || !self.open.iter().any(|&who| self.clients[who].is_finishing());
         assert!(may != client.refused || !is_sure, "client {who}: the limit of clients");
         if !client.refused {
             self.model.connect(who);
@@ -243,7 +244,8 @@ impl Simulation {
         let counted = || self.open.iter().map(|&who| &self.clients[who]).filter(|client| client.counts());
         let from_there = counted().filter(|client| client.address == address).count();
         let per_ip = self.options.max_clients_per_ip;
-        counted().count() < self.options.max_clients && (address.is_none() || per_ip == 0 || from_there < per_ip)
+        counted().count() < self.options.max_clients
+            && (address.is_none() || per_ip == 0 || from_there < per_ip)
     }
 
     fn stop(&mut self) {
@@ -298,7 +300,10 @@ impl Simulation {
         assert!(self.is_all_said());
         for &who in &self.open {
             let client = &self.clients[who];
-            assert!(client.wanted.is_empty() && client.unfinished.is_empty(), "client {who} waits for something");
+            assert!(
+                client.wanted.is_empty() && client.unfinished.is_empty(),
+                "client {who} waits for something"
+            );
             assert!(client.socket().in_flight.is_empty());
         }
     }

@@ -252,7 +252,6 @@ impl Stream for MadeUpStream {
             return Err(ErrorKind::NotConnected.into());
         }
         socket.shut_down = true;
-        trace::note(Entry::ShutDown(socket.who));
         Ok(())
     }
 

@@ -24,7 +24,6 @@ pub enum Entry {
     WriteFailed(Who),
     /// The kernel takes no more.
     Full(Who),
-    ShutDown(Who),
     ShutDownFailed(Who),
     /// The hub has let go of the socket.
     Closed(Who),

@@ -18,7 +18,8 @@ pub struct Wanted {
 
 impl Wanted {
     pub fn new(expected: Expected, by: Who, request: &[u8]) -> Wanted {
-        let request = if matches!(expected, Expected::Message { .. }) { request.to_vec() } else { Vec::new() };
+        let request =
+            if matches!(expected, Expected::Message { .. }) { request.to_vec() } else { Vec::new() };
         Wanted { expected, by, request, seen: RefCell::default(), length: OnceCell::new() }
     }
 
