@@ -106,11 +106,16 @@ impl<S: Stream> Hub<S> {
     /// Frees the slots of what has been closed. Only now: an event of this turn may not meet a new client in an old slot.
     pub(super) fn reap(&mut self) {
         while let Some(client) = self.closed.pop() {
-            self.connections.0.try_remove(client as usize);
+            let closed = self.connections.0.try_remove(client as usize);
+            debug_assert!(
+                closed.is_some_and(|closed| closed.counted_bytes() == 0),
+                "its memory was given back"
+            );
         }
         let slots = &mut self.connections.0;
         if slots.capacity() > 1024 && slots.len() < slots.capacity() / 4 {
             slots.shrink_to_fit();
+            self.turn.shrink(slots.capacity());
         }
     }
 
@@ -193,6 +198,7 @@ impl<S: Stream> Hub<S> {
                 self.turn.settle(room, self.chat.members(room));
             }
         }
+        log::trace!("client {client}: gone");
         self.chat.disconnect(client);
     }
 

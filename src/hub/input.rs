@@ -157,6 +157,7 @@ impl<S: Stream> Hub<S> {
         let Some(protocol::Line { echo, request }) = parsed else { return };
         self.pay(client);
         self.counters.requests += 1;
+        log::trace!("client {client}: request");
         match request.and_then(|request| self.apply(client, request)) {
             Err(error) => {
                 self.counters.errors += 1;

@@ -200,7 +200,7 @@ fn the_socket_of_a_live_server_is_left_alone() {
     let path = directory.file("socket");
     let mut first = Parlor::start(&["--listen", &unix(&path)]);
     first.address();
-    assert_refused(&run(&["--listen", &unix(&path)]), &[&unix(&path), "in use"]);
+    assert_refused(&run(&["--listen", &unix(&path)]), &[&unix(&path), "listening"]);
     Client::connect(&unix(&path)).assert_served();
     assert!(first.is_running());
 }
@@ -210,7 +210,7 @@ fn a_socket_whose_server_does_not_accept_is_live_all_the_same() {
     let directory = Directory::new();
     let path = directory.file("socket");
     let _listener = UnixListener::bind(&path).unwrap();
-    assert_refused(&run(&["--listen", &unix(&path)]), &[&unix(&path), "in use"]);
+    assert_refused(&run(&["--listen", &unix(&path)]), &[&unix(&path), "listening"]);
     assert!(is_socket(&path));
 }
 

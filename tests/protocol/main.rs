@@ -6,4 +6,12 @@ mod common;
 #[path = "../model/mod.rs"]
 mod model;
 
+mod conversation;
+mod delivery;
+mod errors;
+mod farewells;
+mod json;
+mod replies;
+mod requests;
 mod the_model;
+mod transport;
