@@ -105,7 +105,7 @@ impl MadeUpHub {
         Input(start..input.len())
     }
 
-    /// Empties the shared buffer; its memory is kept.
+    /// Empties the shared buffer; its memory is kept for what is laid next.
     pub fn clear_input(&mut self) {
         self.wire.input.borrow_mut().clear();
     }
