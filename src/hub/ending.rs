@@ -186,7 +186,7 @@ impl<S: Stream> Hub<S> {
         for client in clients {
             match self.connections.get(client).map(|connection| connection.phase) {
                 Some(Phase::Active) => self.say_farewell(client, Farewell::ShuttingDown),
-                Some(Phase::Finishing | Phase::Lingering) => {
+                Some(Phase::Finishing) => {
                     self.timers.start(&mut self.connections, client, Kind::Lingering, now);
                 }
                 _ => {}
