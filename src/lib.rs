@@ -25,7 +25,7 @@
 //!
 //! 1. [`lines`]: bytes become lines, with a limit.
 //! 2. [`protocol`]: a line becomes a request; what the server says becomes lines.
-//! 3. [`chat`]: who is who and who is where, in two tables that are found by name through [`directory`].
+//! 3. [`chat`]: who is who and who is where, in two tables that are found by name through [`chat::directory`].
 //! 4. [`turn`]: what one turn of the loop has to say, written once and shared by all who get it. The heart of it.
 //! 5. [`outbox`]: what the kernel would not take, kept once for all who wait for it.
 //! 6. [`connection`]: one client: a stream, its unfinished input, its outbox.
@@ -48,7 +48,6 @@
 
 pub mod chat;
 pub mod connection;
-pub mod directory;
 pub mod hub;
 pub mod lines;
 pub mod logging;

@@ -5,14 +5,16 @@ use std::time::Duration;
 use super::Hub;
 use crate::chat::ClientId;
 use crate::connection::{Phase, Stream};
+use crate::outbox::COPY_OUT_BYTES_MAX;
 use crate::protocol::{self, Farewell};
 use crate::timers::Kind;
 
 /// So many connections at most are kept for their last words, beside the clients; then the oldest is closed.
 const LINGERING_MAX: usize = 1024;
 
-/// Last words of this size may stay whatever the limit of memory: it is a bound of its own, with the one above.
-const LAST_WORDS_BYTES: usize = 4 << 10;
+/// Last words of this size may stay whatever the limit of memory: with the number above that is a bound of its own. They
+/// stand behind the rest of a line, which keeps nothing but itself up to the first of these sizes.
+const LAST_WORDS_BYTES: usize = COPY_OUT_BYTES_MAX + 128;
 
 impl<S: Stream> Hub<S> {
     /// The client has closed its sending side and all that it sent has been carried out: it has left. What waits for it
@@ -140,7 +142,9 @@ impl<S: Stream> Hub<S> {
     /// `--max-memory`: while there is too much, ends the connection that holds most. Walks all connections, but only
     /// when somebody has to go.
     pub(super) fn limit_memory(&mut self) {
-        if self.memory_bytes() <= self.options.max_memory {
+        // What the last walk could not get rid of is not walked for again.
+        self.unavoidable_bytes = self.unavoidable_bytes.min(self.memory_bytes());
+        if self.memory_bytes() <= self.options.max_memory.max(self.unavoidable_bytes) {
             return;
         }
         // What the turn has for them is theirs, and may be what frees memory when it has gone out.
@@ -148,25 +152,27 @@ impl<S: Stream> Hub<S> {
         let mut holders: Vec<(usize, ClientId)> = Vec::new();
         for (client, connection) in &self.connections.0 {
             let client = client as ClientId;
-            let holds = connection.waiting_bytes() + self.chat.long_name_bytes_of(client);
+            let holds = connection.output_bytes() + connection.counted_bytes();
+            let holds = holds + self.chat.long_name_bytes_of(client);
             if holds > 0 && connection.phase != Phase::Closed {
                 holders.push((holds, client));
             }
         }
-        holders.sort_unstable();
-        for &(_, client) in holders.iter().rev() {
+        holders.sort_unstable_by(|a, b| b.cmp(a));
+        for &(_, client) in &holders {
             if self.memory_bytes() <= self.options.max_memory {
-                return;
+                break;
             }
             self.say_farewell(client, Farewell::OutOfMemory);
         }
         // Everybody who waited has gone. What is left are last words, behind the rest of a line that can be long.
-        for &(_, client) in holders.iter().rev() {
-            let waiting = self.connections.get(client).map_or(0, |connection| connection.waiting_bytes());
+        for &(_, client) in &holders {
+            let waiting = self.connections.get(client).map_or(0, |connection| connection.output_bytes());
             if waiting > LAST_WORDS_BYTES && self.memory_bytes() > self.options.max_memory {
                 self.close(client);
             }
         }
+        self.unavoidable_bytes = self.memory_bytes();
     }
 
     /// Stops: nobody is read from any more, everybody gets what waits and a last line. Connections are kept for at most
