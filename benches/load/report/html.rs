@@ -5,7 +5,7 @@ use std::fmt::Write;
 use plotters::style::RGBColor;
 
 use super::plot::{self, Line};
-use super::{Row, Summary, latency, rows, show};
+use super::{Row, Summary, latency, notes, rows, show};
 use crate::host::Facts;
 use crate::measure::{Better, Curve, Sample};
 use crate::run::{Chapter, Series};
@@ -61,9 +61,9 @@ fn section(chapter: &Chapter) -> String {
         for fault in &row.faults {
             let _ = writeln!(text, "<p class=\"fault\"><b>{server} failed</b> {}</p>", escape(fault));
         }
-        for note in &row.notes {
-            let _ = writeln!(text, "<p class=\"note\"><b>{server}</b> {}</p>", escape(note));
-        }
+    }
+    for (servers, note) in notes(&rows) {
+        let _ = writeln!(text, "<p class=\"note\"><b>{servers}</b> {}</p>", escape(&note));
     }
     let plots: String = plots(chapter).concat();
     if !plots.is_empty() {
@@ -84,7 +84,9 @@ fn table(rows: &[Row], rounds: usize) -> String {
             head.push_str("<th>spread</th>");
         }
     }
-    let most = rows.iter().filter_map(|row| row.ratio).fold(1.0, f64::max);
+    // One that is far behind would leave no room to see how the others differ.
+    const LONGEST_BAR: f64 = 5.0;
+    let most = rows.iter().filter_map(|row| row.ratio).fold(1.0, f64::max).min(LONGEST_BAR);
     let mut body = String::new();
     for row in rows.iter().filter(|row| !row.figures.is_empty()) {
         let (name, color) = (row.kind.name(), css(plot::color(row.kind)));

@@ -8,7 +8,7 @@ use plotters::prelude::*;
 use crate::measure::{Curve, Latency, Sample};
 use crate::servers::Kind;
 
-const SIZE: (u32, u32) = (480, 290);
+const SIZE: (u32, u32) = (400, 250);
 const INK: RGBColor = RGBColor(0x33, 0x3d, 0x4d);
 const GRID: RGBColor = RGBColor(0xe3, 0xe7, 0xee);
 
@@ -37,7 +37,7 @@ pub fn color(kind: Kind) -> RGBColor {
 
 /// Points for [`percentiles`].
 pub fn by_percentile(latency: &Latency) -> Vec<(f64, f64)> {
-    let last = (latency.len() as f64).min(1e6).log10();
+    let last = (latency.len() as f64).min(1e5).log10();
     let steps = 0..=(last * 20.0).floor() as u32;
     let point = |step| {
         let one_in = 10f64.powf(f64::from(step) / 20.0);
@@ -160,12 +160,12 @@ fn draw(paint: impl FnOnce(&Root<'_>) -> Drawn) -> String {
 
 fn builder<'a, 'b>(root: &'a Root<'b>) -> ChartBuilder<'a, 'b, SVGBackend<'b>> {
     let mut builder = ChartBuilder::on(root);
-    builder.margin(8).margin_right(16).x_label_area_size(40).y_label_area_size(66);
+    builder.margin(8).margin_right(16).x_label_area_size(38).y_label_area_size(58);
     builder
 }
 
 fn font() -> TextStyle<'static> {
-    ("sans-serif", 13).into_font().color(&INK)
+    ("sans-serif", 12).into_font().color(&INK)
 }
 
 fn extent(lines: &[Line], of: impl Fn(&(f64, f64)) -> f64) -> Range<f64> {
