@@ -117,7 +117,7 @@ impl<S: Stream> Hub<S> {
         let slots = &mut self.connections.0;
         if slots.capacity() > 1024 && slots.len() < slots.capacity() / 4 {
             slots.shrink_to_fit();
-            self.turn.shrink(slots.capacity());
+            self.turn.shrink(slots.capacity(), self.chat.room_ids());
         }
     }
 
