@@ -26,8 +26,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use dialects::parlor::Parlor;
-use ledger::Fault;
+use dialects::{Dialect, Frame};
+use dialects::{floor::Floor, irc::Irc, mqtt::Mqtt, nats::Nats, parlor::Parlor, redis::Redis};
+use ledger::{Fault, Ledger};
+use message::{Message, Texts};
 use scenarios::talk::Pace;
 use scenarios::{Site, chat, churn::churn, requests::requests};
 
@@ -256,4 +258,67 @@ fn nothing_is_wrong_with_a_server_that_does_no_wrong() {
     }
     let server = shared.lock().unwrap();
     assert!(server.deliveries > ONE_IN, "only {} deliveries: too few to prove anything", server.deliveries);
+}
+
+/// What a server of each kind says when the first message of client 3 comes to a member of room 5.
+fn samples() -> Vec<(Box<dyn Dialect>, Vec<u8>)> {
+    let text = Texts::new(20).write(FIRST).to_vec();
+    let text = String::from_utf8(text).unwrap();
+    let json =
+        format!("{{\"action\":\"GET MESSAGE\",\"room_id\":5,\"author\":\"u3\",\"text\":\"{text}\"}}\n");
+    vec![
+        (Box::new(Parlor), json.into_bytes()),
+        (Box::new(Floor { as_long_as_parlor: true }), format!("S00000005{text}....\n").into_bytes()),
+        (Box::new(Redis), format!(">3\r\n$7\r\nmessage\r\n$2\r\nr5\r\n$20\r\n{text}\r\n").into_bytes()),
+        (Box::new(Nats), format!("MSG r5 5 20\r\n{text}\r\n").into_bytes()),
+        (Box::new(Mqtt), format!("\x30\x18\0\x02r5{text}").into_bytes()),
+        (Box::new(Irc), format!(":u3!~u@host PRIVMSG #r5 :{text}\r\n").into_bytes()),
+    ]
+}
+
+const FIRST: Message = Message { sender: 3, number: 0 };
+
+#[test]
+fn every_dialect_waits_for_the_whole_frame_and_takes_it_apart() {
+    for (dialect, bytes) in samples() {
+        for end in 0..bytes.len() {
+            let parsed = dialect.parse(&bytes[..end]);
+            assert_eq!(parsed, Ok(None), "after {end} bytes of {:?}", String::from_utf8_lossy(&bytes));
+        }
+        let (length, frame) = dialect.parse(&bytes).unwrap().unwrap();
+        assert_eq!(length, bytes.len());
+        let Frame::Delivery { room, author, text } = frame else { panic!("no delivery: {frame:?}") };
+        assert_eq!(room, dialect.room_name(5));
+        assert!(author.is_none_or(|author| author == dialect.author_name(3)));
+        assert_eq!(Texts::new(20).read(text), Some(FIRST));
+    }
+}
+
+/// Whether these bytes pass for the delivery of the first message of client 3 to client 1.
+fn passes(dialect: &dyn Dialect, bytes: &[u8]) -> bool {
+    let mut books = Ledger::new(dialect, 20);
+    (0..4).for_each(|client| books.enter(5, client != 3));
+    books.send(3, 0);
+    match dialect.parse(bytes) {
+        Ok(Some((_, frame @ Frame::Delivery { .. }))) => books.delivered(dialect, 1, &frame, bytes).is_ok(),
+        _ => false,
+    }
+}
+
+#[test]
+fn every_dialect_notices_any_wrong_byte() {
+    for (dialect, bytes) in samples() {
+        assert!(passes(&*dialect, &bytes), "{:?}", String::from_utf8_lossy(&bytes));
+        for place in 0..bytes.len() {
+            let mut wrong = bytes.clone();
+            wrong[place] ^= 1;
+            // Which user and host IRC names behind the nickname, the generator cannot know.
+            let unknown = bytes.starts_with(b":u3!") && (4..11).contains(&place);
+            assert!(
+                unknown || !passes(&*dialect, &wrong),
+                "byte {place}: {:?}",
+                String::from_utf8_lossy(&wrong)
+            );
+        }
+    }
 }
