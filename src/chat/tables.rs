@@ -72,8 +72,9 @@ impl Rooms {
     pub fn remove(&mut self, room: RoomId) -> Option<Room> {
         let removed = self.slab.try_remove(room as usize)?;
         self.removed += 1;
-        let capacity = self.slab.capacity();
-        if capacity > 1024 && self.slab.len() < capacity / 4 && self.removed > capacity / 4 {
+        let slots = self.slab.capacity();
+        let is_sparse = slots > 1024 && self.slab.len() < slots / 4;
+        if is_sparse && (self.removed > slots / 4 || self.slab.is_empty()) {
             self.slab.shrink_to_fit();
             self.removed = 0;
         }
