@@ -79,8 +79,6 @@ pub struct Hub<S> {
     /// To be ended when the walk is over.
     too_slow: Vec<ClientId>,
     finishing: Vec<ClientId>,
-    /// What was left when the limit of memory had been enforced for the last time: less than the limit, or last words.
-    unavoidable_bytes: usize,
     /// To be removed at the end of the turn.
     closed: Vec<ClientId>,
     stopping: bool,
@@ -128,7 +126,6 @@ impl<S: Stream> Hub<S> {
             throttled: BinaryHeap::new(),
             too_slow: Vec::new(),
             finishing: Vec::new(),
-            unavoidable_bytes: 0,
             closed: Vec::new(),
             stopping: false,
             read_buffer: vec![0; READ_BYTES],

@@ -117,7 +117,7 @@ impl<S: Stream> Hub<S> {
         let slots = &mut self.connections.0;
         if slots.capacity() > 1024 && slots.len() < slots.capacity() / 4 {
             slots.shrink_to_fit();
-            self.turn.shrink(slots.capacity());
+            self.turn.shrink(slots.capacity(), self.chat.room_ids());
         }
     }
 
@@ -142,9 +142,7 @@ impl<S: Stream> Hub<S> {
     /// `--max-memory`: while there is too much, ends the connection that holds most. Walks all connections, but only
     /// when somebody has to go.
     pub(super) fn limit_memory(&mut self) {
-        // What the last walk could not get rid of is not walked for again.
-        self.unavoidable_bytes = self.unavoidable_bytes.min(self.memory_bytes());
-        if self.memory_bytes() <= self.options.max_memory.max(self.unavoidable_bytes) {
+        if self.memory_bytes() <= self.options.max_memory {
             return;
         }
         // What the turn has for them is theirs, and may be what frees memory when it has gone out.
@@ -172,7 +170,6 @@ impl<S: Stream> Hub<S> {
                 self.close(client);
             }
         }
-        self.unavoidable_bytes = self.memory_bytes();
     }
 
     /// Stops: nobody is read from any more, everybody gets what waits and a last line. Connections are kept for at most
