@@ -57,7 +57,12 @@ impl Simulation {
                 Entry::ReadEnd(who) => self.clients[who].input_ended = true,
                 Entry::ReadFailed(who) => self.clients[who].read_failed = true,
                 Entry::Wrote(who, bytes) => self.clients[who].write(&bytes, self.now),
-                Entry::WriteFailed(who) => self.clients[who].write_failed = true,
+                Entry::WriteFailed(who) => {
+                    // What was written before has to be right.
+                    self.compare(who);
+                    self.clients[who].write_failed = true;
+                    self.clients[who].wanted.clear();
+                }
                 Entry::Full(who) => self.clients[who].was_blocked = true,
                 Entry::ShutDownFailed(who) => self.clients[who].write_failed = true,
                 Entry::Closed(who) => {
