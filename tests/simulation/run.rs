@@ -57,6 +57,8 @@ impl Simulation {
         if verbose {
             println!("{options:#?} {faults:?}");
         }
+        let mut script = Script::new(options.max_line);
+        script.heavy = options.max_line > 4096 && random.once_in(2);
         Simulation {
             verbose,
             crowd: *random.one_of(&[&2, &6, &20, &20]),
@@ -70,7 +72,7 @@ impl Simulation {
             by_slot: BTreeMap::new(),
             model: Model::new(&options),
             requests: 0,
-            script: Script::new(options.max_line),
+            script,
             random,
             options,
             faults,
