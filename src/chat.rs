@@ -149,9 +149,14 @@ impl Chat {
         self.rooms.entry(room).map_or("", Entry::name)
     }
 
-    /// Whether the client is in the room.
+    /// Whether the client is in the room. Looks through the shorter of the two lists that say so.
     pub fn is_member(&self, client: ClientId, room: RoomId) -> bool {
-        self.joined(client).iter().any(|joined| joined.room == room)
+        let (joined, members) = (self.joined(client), self.members(room));
+        if joined.len() <= members.len() {
+            joined.iter().any(|joined| joined.room == room)
+        } else {
+            members.iter().any(|member| member.client == client)
+        }
     }
 
     /// The members of a room, each once, in no order that means anything.
@@ -177,6 +182,11 @@ impl Chat {
     /// Rooms that exist.
     pub fn rooms_len(&self) -> usize {
         self.room_names.len()
+    }
+
+    /// All rooms have a lower number than this.
+    pub fn room_ids(&self) -> usize {
+        self.rooms.0.capacity()
     }
 
     /// What long room names take: the one thing in these tables whose size a client chooses. In bytes.

@@ -4,7 +4,7 @@
 //! wait for is in memory once. [`Memory`] counts what is really allocated.
 
 use std::collections::VecDeque;
-use std::io::{self, Write};
+use std::io::{self, BufRead, Write};
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -19,6 +19,9 @@ pub type Chunk = Rc<[u8]>;
 
 /// Beside its bytes, a chunk has two reference counts.
 const CHUNK_OVERHEAD_BYTES: usize = 2 * size_of::<usize>();
+
+/// A rest of a chunk is copied out of it up to this size.
+pub const COPY_OUT_BYTES_MAX: usize = 4 << 10;
 
 /// So much is copied together for one write, where what waits is in small pieces.
 const GATHER_BYTES: usize = 64 << 10;
@@ -165,6 +168,7 @@ impl Outbox {
         for (index, mut dropped) in std::mem::take(&mut self.waiting).into_iter().enumerate() {
             if index == 0 && rest > 0 {
                 dropped.end = dropped.start + rest;
+                dropped.copy_out(memory);
                 self.waiting.push_back(dropped);
             } else {
                 memory.release(dropped.chunk);
@@ -203,8 +207,14 @@ impl Outbox {
 
     /// Whether more than one line of others waits.
     pub fn others_lines_are_many(&self) -> bool {
-        let others = self.waiting.iter().filter(|piece| !piece.own);
-        others.flat_map(Waiting::bytes).filter(|&&byte| byte == b'\n').nth(1).is_some()
+        let mut lines = 0;
+        for piece in self.waiting.iter().filter(|piece| !piece.own) {
+            let mut bytes = piece.bytes();
+            while lines < 2 && bytes.skip_until(b'\n').is_ok_and(|skipped| skipped > 0) {
+                lines += 1;
+            }
+        }
+        lines > 1
     }
 
     /// Panics if the sums are not those of the parts; notes each chunk and its bytes by its address. For tests.
@@ -253,6 +263,13 @@ impl Waiting {
     /// memory than it is waiting for. What is copied has at most half of what was written since the last time.
     fn shrink(&mut self, memory: &mut Memory) {
         if self.len() <= self.chunk.len() / 3 && Rc::strong_count(&self.chunk) == 1 {
+            self.copy_out(memory);
+        }
+    }
+
+    /// Lets go of the chunk, but for what waits. A large rest stays where it is: others may share it.
+    fn copy_out(&mut self, memory: &mut Memory) {
+        if self.len() < self.chunk.len() && self.len() <= COPY_OUT_BYTES_MAX {
             let rest = memory.keep(self.bytes());
             memory.release(std::mem::replace(&mut self.chunk, rest));
             (self.start, self.end) = (0, self.end - self.start);
@@ -325,6 +342,19 @@ mod tests {
         let mut stream = Narrow { takes: vec![0], taken: Vec::new() };
         let error = outbox.write_to(&mut stream, &mut Vec::new(), &mut memory).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::WriteZero);
+        outbox.clear(&mut memory);
+        assert_eq!(memory.held(), 0);
+    }
+
+    #[test]
+    fn the_rest_of_a_line_does_not_keep_the_chunk_it_is_from() {
+        let (mut outbox, mut memory) = (Outbox::default(), Memory::default());
+        let chunk = memory.keep(&b"one line\n".repeat(5000));
+        let length = chunk.len() as u32;
+        outbox.push(chunk, 4..length, false, true, &mut memory);
+        outbox.cut(&mut memory);
+        assert_eq!(outbox.len(), "line\n".len());
+        assert!(memory.held() < 500, "{} bytes held", memory.held());
         outbox.clear(&mut memory);
         assert_eq!(memory.held(), 0);
     }

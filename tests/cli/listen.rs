@@ -76,6 +76,7 @@ fn every_listener_gets_its_line_and_its_clients_meet() {
         let line = client.line().unwrap();
         assert!(line.contains("GET MESSAGE") && line.contains("to all"), "{line}");
     }
+    drop(clients);
     assert_eq!(parlor.stop().code, Some(0));
 }
 
@@ -141,12 +142,13 @@ fn an_error_is_told_with_the_log_off_too() {
 
 #[test]
 fn a_port_can_be_taken_again_at_once_after_a_stop() {
-    let (parlor, address) = Parlor::serve(&["--drain", "1"]);
+    let (parlor, address) = Parlor::serve(&[]);
     // The server closes first, so the connection lingers in the kernel on its side.
     let mut client = Client::connect(&address);
     client.assert_served();
     parlor.signal("TERM");
     while client.line().is_some() {}
+    drop(client);
     assert_eq!(parlor.ended().code, Some(0));
 
     let mut parlor = Parlor::start(&["--listen", &address]);

@@ -111,6 +111,7 @@ fn without_stats_there_are_no_counters() {
 /// Serves a client while the log is written again and again to a standard error that fails, then stops.
 fn assert_serves_on(parlor: Parlor, address: &str) {
     let mut client = Client::connect_when_ready(address);
+    client.assert_served();
     for _ in 0..5 {
         parlor.signal("USR1");
         client.assert_served();

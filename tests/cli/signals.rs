@@ -1,6 +1,7 @@
 //! Signals: how the server stops, what it still does for its clients, and how a second signal cuts that short.
 
 use std::net::TcpStream;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::process::{Client, Directory, Parlor, unix};
@@ -203,5 +204,21 @@ fn signals_that_come_with_the_very_first_client_are_not_lost() {
         parlor.signal("TERM");
         drop(client);
         assert_eq!(parlor.ended().code, Some(0));
+    }
+}
+
+#[test]
+fn a_stop_is_orderly_from_the_moment_that_the_socket_file_is_there() {
+    for _ in 0..20 {
+        let directory = Directory::new();
+        let path = directory.file("socket");
+        let parlor = Parlor::start(&["--listen", &unix(&path)]);
+        // The shell looks again and again, and is quicker than the server's log.
+        let watch = r#"until test -S "$0"; do kill -0 "$1" || exit; done; kill -TERM "$1""#;
+        let watched = Command::new("sh").args(["-c", watch]).arg(&path).arg(parlor.id().to_string()).status();
+        assert!(watched.unwrap().success());
+        let ended = parlor.ended();
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert!(!path.exists(), "the socket file is left over");
     }
 }

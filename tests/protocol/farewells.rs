@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use parlor::options::Listen;
 
-use crate::common::{self, Client, DEADLINE, TestServer, eventually, is_error, join, login, response, say};
+use crate::common::{self, Client, TestServer, eventually, is_error, join, login, response, say};
 
 // Too many clients
 
@@ -187,7 +187,7 @@ fn out_of_memory_ends_the_client_for_which_most_waits() {
 
 #[test]
 fn a_client_from_which_nothing_comes_is_told_idle_too_long() {
-    let timeout = Duration::from_secs(1);
+    let timeout = Duration::from_secs(2);
     let server = TestServer::with(|options| options.idle_timeout = timeout);
     let mut talker = server.connect();
     let begin = Instant::now();
@@ -207,7 +207,7 @@ fn a_client_from_which_nothing_comes_is_told_idle_too_long() {
 #[test]
 fn what_waits_for_an_idle_client_goes_out_first() {
     let server = TestServer::with(|options| {
-        options.idle_timeout = Duration::from_secs(1);
+        options.idle_timeout = Duration::from_secs(2);
         options.max_pending = 64 << 20;
     });
     let mut idle = Client::connect_narrow(&server.addresses()[0]);
@@ -315,7 +315,7 @@ fn the_server_waits_for_those_that_do_not_read_no_longer_than_drain() {
     let begin = Instant::now();
     server.stop();
     let took = begin.elapsed();
-    assert!(took >= Duration::from_millis(900) && took < DEADLINE, "it took {took:?}");
+    assert!(took >= Duration::from_millis(900) && took < Duration::from_secs(4), "it took {took:?}");
 }
 
 #[test]
@@ -345,7 +345,7 @@ fn a_connection_is_kept_for_its_last_words_for_a_few_seconds_only() {
 fn a_connection_with_its_last_words_counts_no_longer_as_a_client() {
     let server = TestServer::with(|options| {
         options.max_clients = 1;
-        options.idle_timeout = Duration::from_secs(1);
+        options.idle_timeout = Duration::from_secs(2);
     });
     let mut idle = server.connect();
     idle.login("Idle");
