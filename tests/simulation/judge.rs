@@ -80,7 +80,10 @@ impl Simulation {
         if client.gone.is_none() {
             assert!(!client.has_line(max_line), "client {who} is read from although it has lines that wait");
             let (own_bytes, _) = client.waiting(true);
-            assert!(own_bytes <= own_bytes_max, "client {who} is read from although {own_bytes} own bytes wait");
+            assert!(
+                own_bytes <= own_bytes_max,
+                "client {who} is read from although {own_bytes} own bytes wait"
+            );
         }
         client.read(bytes, self.now);
     }
@@ -348,10 +351,12 @@ impl Simulation {
         let gone = client.gone.expect("whoever is closed has left");
         let passed = |since: Duration, wait| self.now >= since + wait;
         let stop_is_over = self.stopped_at.is_some_and(|at| passed(at, self.options.drain));
-        if gone.mute && !gone.finished && !client.read_failed {
+        if gone.mute && !gone.finished && !client.read_failed && !client.abandoned {
             let idle = self.options.idle_timeout;
             let is_idle = !idle.is_zero() && gone.at - gone.heard_at >= idle;
-            let may = is_idle || self.stopped_at.is_some() || self.has_little_memory() || client.abandoned;
+            // Nor is it kept to be carried out bit by bit.
+            let is_throttled = self.options.rate > 0 && client.allowance < 1.0;
+            let may = is_idle || is_throttled || self.stopped_at.is_some() || self.has_little_memory();
             assert!(may, "client {who} cannot be written to, and what it had sent was not carried out");
         }
         if client.abandoned || client.read_failed || client.write_failed || stop_is_over {

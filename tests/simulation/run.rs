@@ -155,7 +155,7 @@ impl Simulation {
                     socket.closing = true;
                 }
                 // It has closed both sides.
-                2 => (socket.closing, socket.write_broken) = (true, true),
+                2 => (socket.closing, socket.deaf) = (true, true),
                 3 => socket.break_down(random.once_in(2)),
                 // Others read again, or no more.
                 _ => {
@@ -284,7 +284,7 @@ impl Simulation {
         for _ in 0..100_000 {
             self.everybody(|socket| {
                 socket.faults = Faults::NONE;
-                socket.closing |= socket.shut_down || socket.write_broken;
+                socket.closing |= socket.shut_down;
                 socket.arrive(usize::MAX);
                 socket.capacity = socket.capacity.max(100_000);
                 socket.take(usize::MAX);
