@@ -107,12 +107,14 @@ impl Turn {
         }
     }
 
-    /// Gives back what was for clients and rooms that are no more: there are none from these numbers on.
+    /// Gives back what was for clients and rooms that are no more: all numbers are lower than these.
     pub fn shrink(&mut self, clients: usize, rooms: usize) {
-        self.shares.truncate(clients);
-        self.shares.shrink_to_fit();
-        self.news.truncate(rooms);
-        self.news.shrink_to_fit();
+        for (chains, wanted) in [(&mut self.shares, clients), (&mut self.news, rooms)] {
+            if chains.len() > 1024 && wanted < chains.len() / 4 {
+                chains.truncate(wanted);
+                chains.shrink_to_fit();
+            }
+        }
     }
 
     /// A reply to `client`, which `write` appends.
