@@ -160,11 +160,11 @@ impl<'d> Swarm<'d> {
             socket.bind(&SocketAddr::from((address, 0)).into())?;
         }
         self.connections += 1;
-        match socket.connect(&self.address.into()) {
-            Ok(()) => {}
-            Err(error)
-                if error.raw_os_error() == Some(EINPROGRESS) || error.kind() == ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
+        if let Err(error) = socket.connect(&self.address.into())
+            && !error.raw_os_error().is_some_and(|number| IN_PROGRESS.contains(&number))
+            && error.kind() != ErrorKind::WouldBlock
+        {
+            return Err(error);
         }
         Ok(TcpStream::from_std(socket.into()))
     }
@@ -234,8 +234,8 @@ impl<'d> Swarm<'d> {
     }
 }
 
-/// Linux's number for "the connection is being made".
-const EINPROGRESS: i32 = 115;
+/// "The connection is being made": the numbers of Linux, and of macOS and the BSDs.
+const IN_PROGRESS: [i32; 2] = [115, 36];
 
 fn send(client: &mut Client) -> io::Result<()> {
     let mut sent = 0;
