@@ -7,9 +7,13 @@
 //! Every operation costs the same however many clients and rooms there are; only [`Chat::disconnect`] and the question
 //! whether a client is in a room look through the rooms of that one client.
 
-use slab::Slab;
+pub mod directory;
+mod tables;
+#[cfg(test)]
+mod tests;
 
-use crate::directory::{Directory, Entry, Records};
+use directory::{Directory, Entry, Records};
+use tables::{Client, Clients, Joined, JoinedRooms, Room, Rooms};
 
 /// A client: the caller's number for it.
 pub type ClientId = u32;
@@ -38,39 +42,6 @@ pub struct Member {
     /// Where this room stands in the client's list.
     place: u32,
 }
-
-/// A room that a client is in.
-#[derive(Clone, Copy, Debug)]
-struct Joined {
-    room: RoomId,
-    /// Where the client stands in the room's list.
-    position: u32,
-}
-
-/// The rooms of one client. Most are in one, and that needs no memory of its own.
-#[derive(Debug)]
-enum JoinedRooms {
-    One(Joined),
-    Many(Vec<Joined>),
-}
-
-#[derive(Debug)]
-struct Client {
-    nickname: Entry,
-    rooms: JoinedRooms,
-}
-
-#[derive(Debug)]
-struct Room {
-    name: Entry,
-    members: Vec<Member>,
-}
-
-#[derive(Debug, Default)]
-struct Clients(Vec<Option<Client>>);
-
-#[derive(Debug, Default)]
-struct Rooms(Slab<Room>);
 
 /// The tables.
 #[derive(Debug)]
@@ -148,11 +119,11 @@ impl Chat {
             return Err(Refusal::TooManyRooms);
         }
         let room = found.unwrap_or_else(|| self.create_room(name));
-        let Some(members) = self.rooms.0.get_mut(room as usize).map(|room| &mut room.members) else {
+        let Some(members) = self.rooms.get_mut(room).map(|room| &mut room.members) else {
             return Ok(());
         };
         let joined = Joined { room, position: members.len() as u32 };
-        if let Some(rooms) = self.clients.rooms_mut(client) {
+        if let Some(rooms) = self.clients.get_mut(client).map(|client| &mut client.rooms) {
             members.push(Member { client, place: rooms.as_slice().len() as u32 });
             rooms.push(joined);
         }
@@ -178,14 +149,19 @@ impl Chat {
         self.rooms.entry(room).map_or("", Entry::name)
     }
 
-    /// Whether the client is in the room.
+    /// Whether the client is in the room. Looks through the shorter of the two lists that say so.
     pub fn is_member(&self, client: ClientId, room: RoomId) -> bool {
-        self.joined(client).iter().any(|joined| joined.room == room)
+        let (joined, members) = (self.joined(client), self.members(room));
+        if joined.len() <= members.len() {
+            joined.iter().any(|joined| joined.room == room)
+        } else {
+            members.iter().any(|member| member.client == client)
+        }
     }
 
     /// The members of a room, each once, in no order that means anything.
     pub fn members(&self, room: RoomId) -> &[Member] {
-        self.rooms.0.get(room as usize).map_or(&[], |room| &room.members)
+        self.rooms.get(room).map_or(&[], |room| &room.members)
     }
 
     /// The rooms that a client is in.
@@ -208,6 +184,11 @@ impl Chat {
         self.room_names.len()
     }
 
+    /// All rooms have a lower number than this.
+    pub fn room_ids(&self) -> usize {
+        self.rooms.bound()
+    }
+
     /// What long room names take: the one thing in these tables whose size a client chooses. In bytes.
     pub fn long_name_bytes(&self) -> usize {
         self.long_name_bytes
@@ -219,21 +200,21 @@ impl Chat {
     }
 
     fn joined(&self, client: ClientId) -> &[Joined] {
-        let found = self.clients.0.get(client as usize).and_then(Option::as_ref);
+        let found = self.clients.get(client);
         found.map_or(&[], |client| client.rooms.as_slice())
     }
 
     fn create_room(&mut self, name: &str) -> RoomId {
         let name = self.room_names.entry(name);
         self.long_name_bytes += long_bytes(&name);
-        let room = self.rooms.0.insert(Room { name, members: Vec::new() }) as RoomId;
+        let room = self.rooms.insert(Room { name, members: Vec::new() });
         self.room_names.link(&mut self.rooms, room);
         room
     }
 
     /// Takes one member out of both lists. The last of each list moves into the gap, and is told where it is now.
     fn remove_member(&mut self, room: RoomId, position: u32) {
-        let Some(members) = self.rooms.0.get_mut(room as usize).map(|room| &mut room.members) else { return };
+        let Some(members) = self.rooms.get_mut(room).map(|room| &mut room.members) else { return };
         debug_assert!((position as usize) < members.len());
         if position as usize >= members.len() {
             return;
@@ -250,10 +231,10 @@ impl Chat {
         }
         let is_empty = members.is_empty();
 
-        if let Some(rooms) = self.clients.rooms_mut(removed.client) {
+        if let Some(rooms) = self.clients.get_mut(removed.client).map(|client| &mut client.rooms) {
             rooms.swap_remove(removed.place as usize);
             if let Some(moved) = rooms.as_slice().get(removed.place as usize)
-                && let Some(other) = self.rooms.0.get_mut(moved.room as usize)
+                && let Some(other) = self.rooms.get_mut(moved.room)
                 && let Some(member) = other.members.get_mut(moved.position as usize)
             {
                 member.place = removed.place;
@@ -261,11 +242,8 @@ impl Chat {
         }
         if is_empty {
             self.room_names.unlink(&mut self.rooms, room);
-            if let Some(room) = self.rooms.0.try_remove(room as usize) {
+            if let Some(room) = self.rooms.remove(room) {
                 self.long_name_bytes -= long_bytes(&room.name);
-            }
-            if self.rooms.0.capacity() > 1024 && self.rooms.0.len() < self.rooms.0.capacity() / 4 {
-                self.rooms.0.shrink_to_fit();
             }
         }
     }
@@ -273,27 +251,26 @@ impl Chat {
     /// Panics if the tables do not agree with each other. For tests: it looks at everything.
     pub fn check(&self) {
         let mut memberships = 0;
-        for (client, record) in self.clients.0.iter().enumerate() {
-            let Some(record) = record else { continue };
+        for (client, record) in self.clients.iter() {
             let name = record.nickname.name();
-            assert_eq!(self.nicknames.find(&self.clients, name), Some(client as u32), "nickname {name:?}");
+            assert_eq!(self.nicknames.find(&self.clients, name), Some(client), "nickname {name:?}");
             assert!(record.rooms.as_slice().len() <= self.max_rooms);
             for (place, joined) in record.rooms.as_slice().iter().enumerate() {
                 let member = self.members(joined.room)[joined.position as usize];
-                assert_eq!(member, Member { client: client as u32, place: place as u32 });
+                assert_eq!(member, Member { client, place: place as u32 });
                 memberships += 1;
             }
         }
         let mut long_name_bytes = 0;
-        for (room, record) in &self.rooms.0 {
+        for (room, record) in self.rooms.iter() {
             assert!(!record.members.is_empty(), "an empty room is removed");
-            assert_eq!(self.find_room(record.name.name()), Some(room as u32));
+            assert_eq!(self.find_room(record.name.name()), Some(room));
             memberships -= record.members.len();
             long_name_bytes += long_bytes(&record.name);
         }
         assert_eq!(memberships, 0, "every membership stands in both tables");
-        assert_eq!(self.nicknames.len(), self.clients.0.iter().flatten().count());
-        assert_eq!(self.room_names.len(), self.rooms.0.len());
+        assert_eq!(self.nicknames.len(), self.clients.len());
+        assert_eq!(self.room_names.len(), self.rooms.len());
         assert_eq!(self.long_name_bytes, long_name_bytes);
     }
 }
@@ -301,217 +278,4 @@ impl Chat {
 /// What a name takes beyond the fixed cost of its record.
 fn long_bytes(name: &Entry) -> usize {
     name.name().len().saturating_sub(SHORT_NAME_BYTES)
-}
-
-impl Clients {
-    fn put(&mut self, client: ClientId, record: Client) {
-        let index = client as usize;
-        if index >= self.0.len() {
-            self.0.resize_with(index + 1, || None);
-        }
-        if let Some(place) = self.0.get_mut(index) {
-            debug_assert!(place.is_none(), "client {client} is there already");
-            *place = Some(record);
-        }
-    }
-
-    /// Empties the slot, and gives memory back when those at the end are empty.
-    fn take(&mut self, client: ClientId) {
-        if let Some(place) = self.0.get_mut(client as usize) {
-            *place = None;
-        }
-        while let Some(None) = self.0.last() {
-            self.0.pop();
-        }
-        if self.0.capacity() > 1024 && self.0.len() < self.0.capacity() / 4 {
-            self.0.shrink_to(self.0.len() * 2);
-        }
-    }
-
-    fn rooms_mut(&mut self, client: ClientId) -> Option<&mut JoinedRooms> {
-        Some(&mut self.0.get_mut(client as usize)?.as_mut()?.rooms)
-    }
-
-    fn joined_mut(&mut self, client: ClientId, place: u32) -> Option<&mut Joined> {
-        self.rooms_mut(client)?.as_mut_slice().get_mut(place as usize)
-    }
-}
-
-impl Records for Clients {
-    fn entry(&self, slot: u32) -> Option<&Entry> {
-        Some(&self.0.get(slot as usize)?.as_ref()?.nickname)
-    }
-
-    fn entry_mut(&mut self, slot: u32) -> Option<&mut Entry> {
-        Some(&mut self.0.get_mut(slot as usize)?.as_mut()?.nickname)
-    }
-}
-
-impl Records for Rooms {
-    fn entry(&self, slot: u32) -> Option<&Entry> {
-        Some(&self.0.get(slot as usize)?.name)
-    }
-
-    fn entry_mut(&mut self, slot: u32) -> Option<&mut Entry> {
-        Some(&mut self.0.get_mut(slot as usize)?.name)
-    }
-}
-
-impl JoinedRooms {
-    fn as_slice(&self) -> &[Joined] {
-        match self {
-            JoinedRooms::One(joined) => std::slice::from_ref(joined),
-            JoinedRooms::Many(rooms) => rooms,
-        }
-    }
-
-    fn as_mut_slice(&mut self) -> &mut [Joined] {
-        match self {
-            JoinedRooms::One(joined) => std::slice::from_mut(joined),
-            JoinedRooms::Many(rooms) => rooms,
-        }
-    }
-
-    fn push(&mut self, joined: Joined) {
-        match self {
-            JoinedRooms::One(first) => *self = JoinedRooms::Many(vec![*first, joined]),
-            JoinedRooms::Many(rooms) if rooms.is_empty() => *self = JoinedRooms::One(joined),
-            JoinedRooms::Many(rooms) => rooms.push(joined),
-        }
-    }
-
-    fn swap_remove(&mut self, place: usize) {
-        match self {
-            JoinedRooms::One(_) => *self = JoinedRooms::Many(Vec::new()),
-            JoinedRooms::Many(rooms) if place < rooms.len() => {
-                rooms.swap_remove(place);
-                if let [last] = rooms[..] {
-                    *self = JoinedRooms::One(last);
-                } else if rooms.len() < rooms.capacity() / 4 {
-                    rooms.shrink_to(rooms.len() * 2);
-                }
-            }
-            JoinedRooms::Many(_) => debug_assert!(false, "no room at place {place}"),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::collections::{BTreeMap, BTreeSet};
-
-    fn members(chat: &Chat, name: &str) -> BTreeSet<ClientId> {
-        let members = chat.find_room(name).map_or(&[][..], |room| chat.members(room));
-        members.iter().map(|member| member.client).collect()
-    }
-
-    #[test]
-    fn guests_get_a_nickname_that_nobody_has() {
-        let mut chat = Chat::new(9);
-        chat.connect(0);
-        assert_eq!(chat.nickname(0), "guest-1");
-        assert_eq!(chat.login(0, "guest-2"), Ok(()));
-        chat.connect(1);
-        assert_eq!(chat.nickname(1), "guest-3");
-        chat.check();
-    }
-
-    #[test]
-    fn nicknames_are_unique_and_free_again() {
-        let mut chat = Chat::new(9);
-        chat.connect(0);
-        chat.connect(1);
-        assert_eq!(chat.login(0, "Bob"), Ok(()));
-        assert_eq!(chat.login(0, "Bob"), Ok(()));
-        assert_eq!(chat.login(1, "Bob"), Err(Refusal::NicknameInUse));
-        assert_eq!(chat.login(1, "bob"), Ok(()));
-        assert_eq!(chat.login(0, "Alice"), Ok(()));
-        assert_eq!(chat.login(1, "Bob"), Ok(()));
-        chat.disconnect(1);
-        assert_eq!(chat.login(0, "Bob"), Ok(()));
-        chat.check();
-    }
-
-    #[test]
-    fn a_room_left_empty_is_removed_with_its_name() {
-        let mut chat = Chat::new(9);
-        chat.connect(0);
-        let long = "x".repeat(1000);
-        assert_eq!(chat.join(0, &long), Ok(()));
-        assert_eq!(chat.join(0, "short"), Ok(()));
-        assert_eq!(chat.long_name_bytes(), 1000 - SHORT_NAME_BYTES);
-        assert_eq!(chat.long_name_bytes_of(0), chat.long_name_bytes());
-        assert_eq!(chat.leave(0, &long), Ok(()));
-        assert_eq!((chat.rooms_len(), chat.long_name_bytes()), (1, 0));
-        assert_eq!(chat.leave(0, &long), Err(Refusal::RoomNotFound));
-        chat.check();
-    }
-
-    #[test]
-    fn a_client_that_goes_has_left_everything() {
-        let mut chat = Chat::new(100);
-        chat.connect(3);
-        chat.connect(5);
-        for room in 0..50 {
-            chat.join(3, &format!("{room}")).unwrap();
-            chat.join(5, &format!("{}", room * 2)).unwrap();
-        }
-        chat.disconnect(3);
-        chat.check();
-        assert_eq!(chat.rooms_len(), 50);
-        chat.disconnect(5);
-        chat.check();
-        assert_eq!((chat.rooms_len(), chat.clients_len()), (0, 0));
-    }
-
-    #[test]
-    fn an_idle_client_is_small() {
-        assert!(size_of::<Option<Client>>() <= 48, "{}", size_of::<Option<Client>>());
-    }
-
-    proptest! {
-        /// Against maps and sets: joins, leaves and disconnects in any order.
-        #[test]
-        fn like_a_set(steps in proptest::collection::vec((0u32..8, 0u8..12, 0u8..10), 0..400)) {
-            let mut chat = Chat::new(5);
-            let mut rooms: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
-            for client in 0..8 {
-                chat.connect(client);
-            }
-            for (client, room, what) in steps {
-                let name = format!("room {room}");
-                let set = rooms.entry(name.clone()).or_default().clone();
-                let joined = rooms.values().filter(|set| set.contains(&client)).count();
-                match what {
-                    0..=4 => {
-                        let fits = set.contains(&client) || joined < 5;
-                        prop_assert_eq!(chat.join(client, &name), if fits { Ok(()) } else { Err(Refusal::TooManyRooms) });
-                        if fits {
-                            rooms.get_mut(&name).unwrap().insert(client);
-                        }
-                    }
-                    5..=8 => {
-                        let expected = match set.contains(&client) {
-                            true => Ok(()),
-                            false if set.is_empty() => Err(Refusal::RoomNotFound),
-                            false => Err(Refusal::NotInThisRoom),
-                        };
-                        prop_assert_eq!(chat.leave(client, &name), expected);
-                        rooms.get_mut(&name).unwrap().remove(&client);
-                    }
-                    _ => {
-                        chat.disconnect(client);
-                        chat.connect(client);
-                        rooms.values_mut().for_each(|set| { set.remove(&client); });
-                    }
-                }
-                chat.check();
-            }
-            for (name, set) in rooms {
-                prop_assert_eq!(members(&chat, &name), set);
-            }
-        }
-    }
 }

@@ -195,7 +195,7 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// What [`Memory`] has to know of this connection, its shared chunks aside. For tests.
+    /// Bytes allocated for this connection alone: its input and the queue of its output, the chunks aside.
     pub fn counted_bytes(&self) -> usize {
         self.buffers.as_ref().map_or(0, |b| b.counted_bytes + b.outbox.allocated_bytes())
     }

@@ -34,14 +34,18 @@ pub fn init(level: LevelFilter) -> Result<(), SetLoggerError> {
     let logger = SimpleLogger::new().with_level(level).with_utc_timestamps();
     log::set_boxed_logger(Box::new(Guarded(logger)))?;
     log::set_max_level(level);
+    keep_quiet_about_lost_lines();
+    Ok(())
+}
 
+/// Puts a panic hook in front of the one that is installed, for which panics within the logger do not exist.
+fn keep_quiet_about_lost_lines() {
     let report = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
         if !LOGGING.get() {
             report(panic);
         }
     }));
-    Ok(())
 }
 
 /// A logger that survives the panics of the one within.
@@ -56,7 +60,7 @@ impl<L: Log> Log for Guarded<L> {
         LOGGING.set(true);
         // Nothing of ours can be left half changed by the unwinding: the logger has no state, and the lock around
         // standard error is released by it.
-        let _lost = panic::catch_unwind(AssertUnwindSafe(|| self.0.log(record)));
+        let _whether_lost = panic::catch_unwind(AssertUnwindSafe(|| self.0.log(record)));
         LOGGING.set(false);
     }
 
@@ -67,10 +71,13 @@ impl<L: Log> Log for Guarded<L> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
 
-    /// Fails on every line, as `eprintln!` does without a reader, but for the line `works`.
-    struct Broken(std::sync::Mutex<Vec<String>>);
+    /// Panics on every line, as `eprintln!` does without a reader, but keeps the line `works`.
+    #[derive(Default)]
+    struct Broken(Mutex<Vec<String>>);
 
     impl Log for Broken {
         fn enabled(&self, _: &Metadata) -> bool {
@@ -84,13 +91,33 @@ mod tests {
         fn flush(&self) {}
     }
 
+    fn log(logger: &Guarded<Broken>, line: &str) {
+        logger.log(&Record::builder().args(format_args!("{line}")).build());
+    }
+
     #[test]
     fn a_line_that_cannot_be_written_is_dropped_and_the_next_one_is_tried() {
-        let logger = Guarded(Broken(Default::default()));
+        let logger = Guarded(Broken::default());
         for line in ["fails", "works", "fails", "works"] {
-            logger.log(&Record::builder().args(format_args!("{line}")).build());
-            assert!(!LOGGING.get(), "a panic elsewhere must be reported again");
+            log(&logger, line);
         }
         assert_eq!(*logger.0.0.lock().unwrap(), ["works", "works"]);
+    }
+
+    #[test]
+    fn a_lost_line_is_not_reported_and_other_panics_are() {
+        // For each thread, since other tests may panic at the same time.
+        thread_local!(static REPORTS: Cell<u32> = const { Cell::new(0) });
+        let report = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            REPORTS.set(REPORTS.get() + 1);
+            report(panic);
+        }));
+        keep_quiet_about_lost_lines();
+
+        log(&Guarded(Broken::default()), "fails");
+        assert_eq!(REPORTS.get(), 0);
+        assert!(panic::catch_unwind(|| panic!("meant to be reported")).is_err());
+        assert_eq!(REPORTS.get(), 1);
     }
 }

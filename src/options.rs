@@ -47,7 +47,7 @@ impl FromStr for Listen {
             return wrong("the port must be a number from 0 to 65535");
         }
         if host.is_empty() {
-            return wrong("the host is missing; 0.0.0.0 is every IPv4 address and [::] is every address");
+            return wrong("the host is missing; 0.0.0.0 is every IPv4 address and [::] every IPv6 address");
         }
         if host.starts_with('[') {
             return match text.parse::<SocketAddrV6>() {

@@ -4,7 +4,7 @@
 //! wait for is in memory once. [`Memory`] counts what is really allocated.
 
 use std::collections::VecDeque;
-use std::io::{self, Write};
+use std::io::{self, BufRead, Write};
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -19,6 +19,9 @@ pub type Chunk = Rc<[u8]>;
 
 /// Beside its bytes, a chunk has two reference counts.
 const CHUNK_OVERHEAD_BYTES: usize = 2 * size_of::<usize>();
+
+/// A rest of a chunk is copied out of it up to this size.
+pub const COPY_OUT_BYTES_MAX: usize = 4 << 10;
 
 /// So much is copied together for one write, where what waits is in small pieces.
 const GATHER_BYTES: usize = 64 << 10;
@@ -165,6 +168,7 @@ impl Outbox {
         for (index, mut dropped) in std::mem::take(&mut self.waiting).into_iter().enumerate() {
             if index == 0 && rest > 0 {
                 dropped.end = dropped.start + rest;
+                dropped.copy_out(memory);
                 self.waiting.push_back(dropped);
             } else {
                 memory.release(dropped.chunk);
@@ -175,7 +179,7 @@ impl Outbox {
         self.waiting.iter_mut().for_each(|kept| kept.own = true);
     }
 
-    /// Drops everything. An outbox must be cleared before it is dropped, or [`Memory`] would never hear of it.
+    /// Drops everything. An outbox is cleared before it is dropped, or [`Memory`] would never hear of it.
     pub fn clear(&mut self, memory: &mut Memory) {
         self.mid_line = false;
         self.cut(memory);
@@ -203,8 +207,14 @@ impl Outbox {
 
     /// Whether more than one line of others waits.
     pub fn others_lines_are_many(&self) -> bool {
-        let others = self.waiting.iter().filter(|piece| !piece.own);
-        others.flat_map(Waiting::bytes).filter(|&&byte| byte == b'\n').nth(1).is_some()
+        let mut lines = 0;
+        for piece in self.waiting.iter().filter(|piece| !piece.own) {
+            let mut bytes = piece.bytes();
+            while lines < 2 && bytes.skip_until(b'\n').is_ok_and(|skipped| skipped > 0) {
+                lines += 1;
+            }
+        }
+        lines > 1
     }
 
     /// Panics if the sums are not those of the parts; notes each chunk and its bytes by its address. For tests.
@@ -253,6 +263,13 @@ impl Waiting {
     /// memory than it is waiting for. What is copied has at most half of what was written since the last time.
     fn shrink(&mut self, memory: &mut Memory) {
         if self.len() <= self.chunk.len() / 3 && Rc::strong_count(&self.chunk) == 1 {
+            self.copy_out(memory);
+        }
+    }
+
+    /// Lets go of the chunk, but for what waits. A large rest stays where it is: others may share it.
+    fn copy_out(&mut self, memory: &mut Memory) {
+        if self.len() < self.chunk.len() && self.len() <= COPY_OUT_BYTES_MAX {
             let rest = memory.keep(self.bytes());
             memory.release(std::mem::replace(&mut self.chunk, rest));
             (self.start, self.end) = (0, self.end - self.start);
@@ -260,12 +277,110 @@ impl Waiting {
     }
 }
 
-#[cfg(debug_assertions)]
-impl Drop for Outbox {
-    fn drop(&mut self) {
-        debug_assert!(
-            self.waiting.is_empty() || std::thread::panicking(),
-            "an outbox is cleared before it is dropped"
-        );
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Takes as many bytes at once as the list says, and then no more.
+    struct Narrow {
+        takes: Vec<usize>,
+        taken: Vec<u8>,
+    }
+
+    impl Write for Narrow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let Some(takes) = self.takes.pop() else { return Err(io::ErrorKind::WouldBlock.into()) };
+            let taken = takes.min(bytes.len());
+            self.taken.extend_from_slice(&bytes[..taken]);
+            Ok(taken)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    proptest! {
+        /// However little the kernel takes at once, all goes out in order, and the sums are right all the way.
+        #[test]
+        fn all_goes_out(
+            lines in proptest::collection::vec((0usize..3000, any::<bool>(), any::<bool>()), 0..60),
+            takes in proptest::collection::vec(1usize..9000, 0..80),
+        ) {
+            let (mut outbox, mut memory, mut expected) = (Outbox::default(), Memory::default(), Vec::new());
+            let mut others = Vec::new();
+            for (index, (length, own, shared)) in lines.into_iter().enumerate() {
+                let mut line = vec![b'a' + (index % 26) as u8; length];
+                line.push(b'\n');
+                expected.extend_from_slice(&line);
+                let chunk = memory.keep(&line);
+                if shared {
+                    others.push(chunk.clone());
+                }
+                outbox.push(chunk, 0..line.len() as u32, own, false, &mut memory);
+            }
+            let mut stream = Narrow { takes, taken: Vec::new() };
+            outbox.write_to(&mut stream, &mut Vec::new(), &mut memory).unwrap();
+            prop_assert_eq!(outbox.len(), expected.len() - stream.taken.len());
+            outbox.check(&mut Default::default());
+            let before = stream.taken.clone();
+            stream.takes = vec![usize::MAX; 200];
+            outbox.write_to(&mut stream, &mut Vec::new(), &mut memory).unwrap();
+            prop_assert_eq!(&stream.taken, &expected);
+            prop_assert!(stream.taken.starts_with(&before) && outbox.is_empty());
+            others.into_iter().for_each(|chunk| memory.release(chunk));
+            prop_assert_eq!(memory.held(), 0);
+        }
+    }
+
+    #[test]
+    fn a_stream_that_takes_nothing_is_at_its_end() {
+        let (mut outbox, mut memory) = (Outbox::default(), Memory::default());
+        let chunk = memory.keep(b"line\n");
+        outbox.push(chunk, 0..5, true, false, &mut memory);
+        let mut stream = Narrow { takes: vec![0], taken: Vec::new() };
+        let error = outbox.write_to(&mut stream, &mut Vec::new(), &mut memory).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WriteZero);
+        outbox.clear(&mut memory);
+        assert_eq!(memory.held(), 0);
+    }
+
+    #[test]
+    fn the_rest_of_a_line_does_not_keep_the_chunk_it_is_from() {
+        let (mut outbox, mut memory) = (Outbox::default(), Memory::default());
+        let chunk = memory.keep(&b"one line\n".repeat(5000));
+        let length = chunk.len() as u32;
+        outbox.push(chunk, 4..length, false, true, &mut memory);
+        outbox.cut(&mut memory);
+        assert_eq!(outbox.len(), "line\n".len());
+        assert!(memory.held() < 500, "{} bytes held", memory.held());
+        outbox.clear(&mut memory);
+        assert_eq!(memory.held(), 0);
+    }
+
+    #[test]
+    fn a_small_rest_does_not_keep_a_large_chunk() {
+        let (mut outbox, mut memory) = (Outbox::default(), Memory::default());
+        let mut line = vec![b'x'; 60_000];
+        line.push(b'\n');
+        let chunk = memory.keep(&line);
+        outbox.push(chunk, 0..line.len() as u32, false, false, &mut memory);
+        let mut stream = Narrow { takes: vec![59_000], taken: Vec::new() };
+        outbox.write_to(&mut stream, &mut Vec::new(), &mut memory).unwrap();
+        assert_eq!(outbox.len(), 1001);
+        assert!(memory.held() < 2000, "{} bytes held", memory.held());
+        outbox.clear(&mut memory);
+    }
+
+    #[test]
+    fn one_line_is_not_many() {
+        let (mut outbox, mut memory) = (Outbox::default(), Memory::default());
+        for (own, many) in [(false, false), (true, false), (false, true)] {
+            let chunk = memory.keep(b"line\n");
+            outbox.push(chunk, 0..5, own, false, &mut memory);
+            assert_eq!(outbox.others_lines_are_many(), many);
+        }
+        outbox.clear(&mut memory);
     }
 }

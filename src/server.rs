@@ -41,19 +41,12 @@ const SIGUSR1: i32 = if cfg!(any(target_os = "linux", target_os = "android")) { 
 
 /// A server that is bound, and accepts connections from the moment that it [runs](Server::run).
 pub struct Server {
+    options: Options,
     poll: Poll,
-    hub: Hub<Socket>,
     listeners: Vec<Listener>,
     addresses: Vec<Address>,
-    gate: Gate,
     signals: Option<Signals>,
     stopper: Stopper,
-    stopping: bool,
-    max_clients: usize,
-    drain: Duration,
-    stats: Duration,
-    next_stats: Option<Duration>,
-    started: Instant,
 }
 
 /// How a server came to its end.
@@ -98,21 +91,8 @@ impl Server {
             addresses.push(listener.address()?);
             listeners.push(listener);
         }
-        Ok(Server {
-            poll,
-            hub: Hub::new(options),
-            listeners,
-            addresses,
-            gate: Gate::default(),
-            signals: None,
-            stopper: Stopper { wanted: Arc::default(), waker },
-            stopping: false,
-            max_clients: options.max_clients,
-            drain: options.drain,
-            stats: options.stats,
-            next_stats: Some(options.stats).filter(|every| !every.is_zero()),
-            started: Instant::now(),
-        })
+        let stopper = Stopper { wanted: Arc::default(), waker };
+        Ok(Server { options: options.clone(), poll, listeners, addresses, signals: None, stopper })
     }
 
     /// Makes SIGTERM, SIGINT and SIGUSR1 events of this server's loop. For a process that is a server and nothing else.
@@ -140,11 +120,49 @@ impl Server {
     ///
     /// # Errors
     /// The poll's own; nothing that a client does leads to one.
-    pub fn run(mut self) -> io::Result<Ended> {
-        accept::compare_descriptors(self.max_clients);
+    pub fn run(self) -> io::Result<Ended> {
+        accept::compare_descriptors(self.options.max_clients);
         for address in &self.addresses {
             log::info!("listening on {address}");
         }
+        Loop::new(self).run()
+    }
+}
+
+/// A server that runs.
+struct Loop {
+    poll: Poll,
+    hub: Hub<Socket>,
+    listeners: Vec<Listener>,
+    gate: Gate,
+    signals: Option<Signals>,
+    stopper: Stopper,
+    stopping: bool,
+    drain: Duration,
+    stats: Duration,
+    next_stats: Option<Duration>,
+    started: Instant,
+}
+
+impl Loop {
+    fn new(server: Server) -> Loop {
+        let Server { options, poll, listeners, signals, stopper, .. } = server;
+        Loop {
+            poll,
+            hub: Hub::new(&options),
+            listeners,
+            gate: Gate::default(),
+            signals,
+            stopper,
+            stopping: false,
+            drain: options.drain,
+            stats: options.stats,
+            next_stats: Some(options.stats).filter(|every| !every.is_zero()),
+            started: Instant::now(),
+        }
+    }
+
+    fn run(mut self) -> io::Result<Ended> {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
         let mut killed_by = None;
         while killed_by.is_none() && !(self.stopping && self.hub.is_empty()) {

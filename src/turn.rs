@@ -22,6 +22,10 @@ use crate::outbox::{Chunk, Memory, Outbox};
 /// A turn that has written so much is sent out early, so that the buffers have a bound: this, and one line.
 const TURN_BYTES: usize = 64 << 10;
 
+/// The same for the number of pieces, beside one for each room that a client is in: rooms that take turns in talking
+/// would make one for each message and member.
+const PIECES_MAX: usize = 64 << 10;
+
 const NONE: u32 = u32::MAX;
 
 /// A link of the list that a room or a client has in this turn. All of them stand in one vector.
@@ -77,6 +81,8 @@ pub struct Turn {
     messages: Vec<u8>,
     replies: Vec<u8>,
     pieces: Vec<Piece>,
+    /// How many more the rooms will make when they are settled, beside one for each member.
+    promised: usize,
     /// What is new, by room.
     news: Vec<Chain>,
     /// The rooms with news.
@@ -101,6 +107,16 @@ impl Turn {
         }
     }
 
+    /// Gives back what was for clients and rooms that are no more: all numbers are lower than these.
+    pub fn shrink(&mut self, clients: usize, rooms: usize) {
+        for (chains, wanted) in [(&mut self.shares, clients), (&mut self.news, rooms)] {
+            if chains.len() > 1024 && wanted < chains.len() / 4 {
+                chains.truncate(wanted);
+                chains.shrink_to_fit();
+            }
+        }
+    }
+
     /// A reply to `client`, which `write` appends.
     pub fn reply(&mut self, client: ClientId, write: impl FnOnce(&mut Vec<u8>)) {
         let reply_start = self.replies.len() as u32;
@@ -117,9 +133,15 @@ impl Turn {
         }
     }
 
-    /// A message to `room`, which `write` appends. `own`: its sender, if that is in the room; the reply to the request
-    /// that causes the message has been given just before.
-    pub fn message(&mut self, room: RoomId, own: Option<ClientId>, write: impl FnOnce(&mut Vec<u8>)) {
+    /// A message to `room`, which has so many members, and which `write` appends. `own`: its sender, if that is in the
+    /// room; the reply to the request that causes the message has been given just before.
+    pub fn message(
+        &mut self,
+        room: RoomId,
+        members: usize,
+        own: Option<ClientId>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
         let at = self.messages.len() as u32;
         write(&mut self.messages);
         let end = self.messages.len() as u32;
@@ -133,13 +155,12 @@ impl Turn {
             self.news.resize(room as usize + 1, EMPTY);
         }
         let Some(news) = self.news.get_mut(room as usize) else { return };
-        if news.first == NONE {
-            self.rooms.push(room);
-        }
         match self.pieces.get_mut(news.last as usize) {
-            Some(last) if last.end == at => last.end = end,
-            _ => append(news, &mut self.pieces, Piece { next: NONE, at, end, reply_start: 0, reply_end: 0 }),
+            Some(last) if last.end == at => return last.end = end,
+            Some(_) => self.promised += members,
+            None => self.rooms.push(room),
         }
+        append(news, &mut self.pieces, Piece { next: NONE, at, end, reply_start: 0, reply_end: 0 });
     }
 
     /// Hands what is new in a room to its members. To be called before a member comes or goes.
@@ -173,6 +194,7 @@ impl Turn {
     /// Whether the turn has written so much that it should be sent out now.
     pub fn is_full(&self) -> bool {
         self.messages.len() + self.replies.len() >= TURN_BYTES
+            || self.pieces.len() + self.promised >= PIECES_MAX
     }
 
     /// The share that was laid out last, as one piece.
@@ -238,6 +260,7 @@ impl Turn {
             shrink(buffer, used);
         }
         let used = self.pieces.len();
+        self.promised = 0;
         self.pieces.clear();
         shrink(&mut self.pieces, used);
     }
@@ -335,5 +358,127 @@ fn append(chain: &mut Chain, pieces: &mut Vec<Piece>, piece: Piece) {
 fn shrink<T>(buffer: &mut Vec<T>, used: usize) {
     if buffer.capacity() > 4096 && used < buffer.capacity() / 4 {
         buffer.shrink_to(buffer.capacity() / 2);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::Chat;
+
+    /// Three clients; 0 and 1 are in room "a", 1 and 2 in room "b".
+    fn chat() -> (Chat, RoomId, RoomId) {
+        let mut chat = Chat::new(9);
+        for client in 0..3 {
+            chat.connect(client);
+        }
+        for (client, room) in [(0, "a"), (1, "a"), (1, "b"), (2, "b")] {
+            chat.join(client, room).unwrap();
+        }
+        let (a, b) = (chat.find_room("a").unwrap(), chat.find_room("b").unwrap());
+        (chat, a, b)
+    }
+
+    fn turn() -> Turn {
+        let mut turn = Turn::default();
+        (0..3).for_each(|client| turn.admit(client));
+        turn
+    }
+
+    fn say(turn: &mut Turn, room: RoomId, own: Option<ClientId>, text: &str) {
+        turn.message(room, 2, own, |out| out.extend_from_slice(format!("{text}\n").as_bytes()));
+    }
+
+    fn reply(turn: &mut Turn, client: ClientId, text: &str) {
+        turn.reply(client, |out| out.extend_from_slice(format!("{text}\n").as_bytes()));
+    }
+
+    fn share(turn: &mut Turn, client: ClientId) -> String {
+        turn.lay_out(client);
+        String::from_utf8(turn.share_bytes().to_vec()).unwrap().replace('\n', " ")
+    }
+
+    fn settle_all(turn: &mut Turn, chat: &Chat) {
+        while let Some(room) = turn.next_room() {
+            turn.settle(room, chat.members(room));
+        }
+    }
+
+    #[test]
+    fn everything_comes_in_the_order_in_which_it_was_caused() {
+        let (chat, a, b) = chat();
+        let mut turn = turn();
+        reply(&mut turn, 1, "r1");
+        say(&mut turn, a, Some(1), "a1");
+        reply(&mut turn, 2, "R1");
+        say(&mut turn, b, Some(2), "b1");
+        reply(&mut turn, 2, "R2");
+        reply(&mut turn, 1, "r2");
+        say(&mut turn, b, Some(1), "b2");
+        reply(&mut turn, 1, "r3");
+        reply(&mut turn, 1, "r4");
+        say(&mut turn, a, Some(1), "a2");
+        settle_all(&mut turn, &chat);
+        assert_eq!(share(&mut turn, 0), "a1 a2 ");
+        assert_eq!(share(&mut turn, 1), "r1 a1 b1 r2 b2 r3 r4 a2 ");
+        assert_eq!(share(&mut turn, 2), "R1 b1 R2 b2 ");
+    }
+
+    #[test]
+    fn a_burst_in_a_room_is_one_range_for_each_member() {
+        let (chat, a, _) = chat();
+        let mut turn = turn();
+        for number in 0..64 {
+            reply(&mut turn, 2, "ok");
+            say(&mut turn, a, None, &format!("{number}"));
+        }
+        settle_all(&mut turn, &chat);
+        turn.lay_out(0);
+        assert_eq!(turn.layout.len(), 1);
+        turn.lay_out(2);
+        assert_eq!(turn.layout.len(), 1, "replies only are one range too");
+    }
+
+    #[test]
+    fn who_joins_gets_what_comes_after_and_who_leaves_gets_what_came_before() {
+        let (mut chat, a, _) = chat();
+        let mut turn = turn();
+        say(&mut turn, a, None, "before");
+        turn.settle(a, chat.members(a));
+        chat.join(2, "a").unwrap();
+        chat.leave(0, "a").unwrap();
+        say(&mut turn, a, None, "after");
+        settle_all(&mut turn, &chat);
+        assert_eq!(share(&mut turn, 0), "before ");
+        assert_eq!(share(&mut turn, 1), "before after ");
+        assert_eq!(share(&mut turn, 2), "after ");
+    }
+
+    #[test]
+    fn what_is_kept_is_kept_once_and_says_whose_it_is() {
+        let (chat, a, _) = chat();
+        let (mut turn, mut memory) = (turn(), Memory::default());
+        reply(&mut turn, 0, "reply");
+        say(&mut turn, a, Some(0), "own");
+        say(&mut turn, a, None, "others'");
+        settle_all(&mut turn, &chat);
+        let mut outboxes = [Outbox::default(), Outbox::default()];
+        turn.lay_out(0);
+        turn.keep_rest("reply\no".len(), &mut outboxes[0], &mut memory);
+        let held = memory.held();
+        turn.lay_out(1);
+        turn.keep_rest(0, &mut outboxes[1], &mut memory);
+        assert!(memory.held() - held <= 4 * 32, "the chunk is shared: {} bytes more", memory.held() - held);
+        assert_eq!((outboxes[0].own_bytes(), outboxes[0].others_bytes()), ("wn\n".len(), "others'\n".len()));
+        assert_eq!((outboxes[1].own_bytes(), outboxes[1].others_bytes()), (0, "own\nothers'\n".len()));
+        outboxes[0].cut(&mut memory);
+        let mut out = Vec::new();
+        outboxes[0].write_to(&mut out, &mut Vec::new(), &mut memory).unwrap();
+        assert_eq!(out, b"wn\n", "the rest of the line that had begun");
+        outboxes[1].cut(&mut memory);
+        assert!(outboxes[1].is_empty(), "no line had begun");
+        let clients = turn.take_clients();
+        turn.clear(clients, &mut memory);
+        assert_eq!(memory.held(), 0);
     }
 }

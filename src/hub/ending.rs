@@ -5,14 +5,16 @@ use std::time::Duration;
 use super::Hub;
 use crate::chat::ClientId;
 use crate::connection::{Phase, Stream};
+use crate::outbox::COPY_OUT_BYTES_MAX;
 use crate::protocol::{self, Farewell};
 use crate::timers::Kind;
 
 /// So many connections at most are kept for their last words, beside the clients; then the oldest is closed.
 const LINGERING_MAX: usize = 1024;
 
-/// Last words of this size may stay whatever the limit of memory: it is a bound of its own, with the one above.
-const LAST_WORDS_BYTES: usize = 4 << 10;
+/// Last words of this size may stay whatever the limit of memory: with the number above that is a bound of its own. They
+/// stand behind the rest of a line, which keeps nothing but itself up to the first of these sizes.
+const LAST_WORDS_BYTES: usize = COPY_OUT_BYTES_MAX + 128;
 
 impl<S: Stream> Hub<S> {
     /// The client has closed its sending side and all that it sent has been carried out: it has left. What waits for it
@@ -106,12 +108,13 @@ impl<S: Stream> Hub<S> {
     /// Frees the slots of what has been closed. Only now: an event of this turn may not meet a new client in an old slot.
     pub(super) fn reap(&mut self) {
         while let Some(client) = self.closed.pop() {
-            self.connections.0.try_remove(client as usize);
+            let closed = self.connections.take(client);
+            debug_assert!(
+                closed.is_some_and(|closed| closed.counted_bytes() == 0),
+                "its memory was given back"
+            );
         }
-        let slots = &mut self.connections.0;
-        if slots.capacity() > 1024 && slots.len() < slots.capacity() / 4 {
-            slots.shrink_to_fit();
-        }
+        self.turn.shrink(self.connections.bound(), self.chat.room_ids());
     }
 
     /// Ends those whose time is over.
@@ -141,23 +144,23 @@ impl<S: Stream> Hub<S> {
         // What the turn has for them is theirs, and may be what frees memory when it has gone out.
         self.flush();
         let mut holders: Vec<(usize, ClientId)> = Vec::new();
-        for (client, connection) in &self.connections.0 {
-            let client = client as ClientId;
-            let holds = connection.waiting_bytes() + self.chat.long_name_bytes_of(client);
+        for (client, connection) in self.connections.iter() {
+            let holds = connection.output_bytes() + connection.counted_bytes();
+            let holds = holds + self.chat.long_name_bytes_of(client);
             if holds > 0 && connection.phase != Phase::Closed {
                 holders.push((holds, client));
             }
         }
-        holders.sort_unstable();
-        for &(_, client) in holders.iter().rev() {
+        holders.sort_unstable_by(|a, b| b.cmp(a));
+        for &(_, client) in &holders {
             if self.memory_bytes() <= self.options.max_memory {
-                return;
+                break;
             }
             self.say_farewell(client, Farewell::OutOfMemory);
         }
         // Everybody who waited has gone. What is left are last words, behind the rest of a line that can be long.
-        for &(_, client) in holders.iter().rev() {
-            let waiting = self.connections.get(client).map_or(0, |connection| connection.waiting_bytes());
+        for &(_, client) in &holders {
+            let waiting = self.connections.get(client).map_or(0, |connection| connection.output_bytes());
             if waiting > LAST_WORDS_BYTES && self.memory_bytes() > self.options.max_memory {
                 self.close(client);
             }
@@ -170,8 +173,7 @@ impl<S: Stream> Hub<S> {
         self.now = now;
         self.stopping = true;
         self.timers.set_wait(Kind::Lingering, drain);
-        let clients: Vec<ClientId> =
-            self.connections.0.iter().map(|(client, _)| client as ClientId).collect();
+        let clients: Vec<ClientId> = self.connections.iter().map(|(client, _)| client).collect();
         for client in clients {
             match self.connections.get(client).map(|connection| connection.phase) {
                 Some(Phase::Active) => self.say_farewell(client, Farewell::ShuttingDown),
@@ -193,6 +195,7 @@ impl<S: Stream> Hub<S> {
                 self.turn.settle(room, self.chat.members(room));
             }
         }
+        log::trace!("client {client}: gone");
         self.chat.disconnect(client);
     }
 

@@ -328,5 +328,5 @@ Examples:
   parlor --listen 0.0.0.0:7878 --listen unix:/run/parlor/parlor.sock
           Serve the network over IPv4, and programs of this host through a Unix socket.
   parlor --listen '[::]:7878' --max-clients 200 --max-memory 16M --idle-timeout 3600
-          Serve every address on a machine with little memory, and drop who is silent for an hour.
+          Serve IPv6 on a machine with little memory, and drop who is silent for an hour.
 ";

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mio::{Interest, Token};
 
-use super::Server;
+use super::Loop;
 
 /// In one turn so many connections are accepted from one listener at most: a storm of them must not keep the clients
 /// that are there waiting.
@@ -52,7 +52,7 @@ pub fn compare_descriptors(max_clients: usize) {
     }
 }
 
-impl Server {
+impl Loop {
     /// Accepts from all listeners that have somebody waiting.
     pub(super) fn accept(&mut self, now: Duration) {
         if let Some(closed) = &self.gate.closed

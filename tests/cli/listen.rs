@@ -76,6 +76,7 @@ fn every_listener_gets_its_line_and_its_clients_meet() {
         let line = client.line().unwrap();
         assert!(line.contains("GET MESSAGE") && line.contains("to all"), "{line}");
     }
+    drop(clients);
     assert_eq!(parlor.stop().code, Some(0));
 }
 
@@ -141,12 +142,13 @@ fn an_error_is_told_with_the_log_off_too() {
 
 #[test]
 fn a_port_can_be_taken_again_at_once_after_a_stop() {
-    let (parlor, address) = Parlor::serve(&["--drain", "1"]);
+    let (parlor, address) = Parlor::serve(&[]);
     // The server closes first, so the connection lingers in the kernel on its side.
     let mut client = Client::connect(&address);
     client.assert_served();
     parlor.signal("TERM");
     while client.line().is_some() {}
+    drop(client);
     assert_eq!(parlor.ended().code, Some(0));
 
     let mut parlor = Parlor::start(&["--listen", &address]);
@@ -200,7 +202,7 @@ fn the_socket_of_a_live_server_is_left_alone() {
     let path = directory.file("socket");
     let mut first = Parlor::start(&["--listen", &unix(&path)]);
     first.address();
-    assert_refused(&run(&["--listen", &unix(&path)]), &[&unix(&path), "in use"]);
+    assert_refused(&run(&["--listen", &unix(&path)]), &[&unix(&path), "listening"]);
     Client::connect(&unix(&path)).assert_served();
     assert!(first.is_running());
 }
@@ -210,7 +212,7 @@ fn a_socket_whose_server_does_not_accept_is_live_all_the_same() {
     let directory = Directory::new();
     let path = directory.file("socket");
     let _listener = UnixListener::bind(&path).unwrap();
-    assert_refused(&run(&["--listen", &unix(&path)]), &[&unix(&path), "in use"]);
+    assert_refused(&run(&["--listen", &unix(&path)]), &[&unix(&path), "listening"]);
     assert!(is_socket(&path));
 }
 

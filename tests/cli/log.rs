@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::pipe;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::process::{Client, Directory, Parlor, unix};
 
@@ -20,7 +21,8 @@ fn chat(client: &mut Client) {
 fn log_of(arguments: &[&str]) -> Vec<String> {
     let directory = Directory::new();
     let address = unix(&directory.file("socket"));
-    let parlor = Parlor::start(&[arguments, &["--listen", &address]].concat());
+    // So few that no limit of open files is too low, of which there would be a warning.
+    let parlor = Parlor::start(&[arguments, &["--max-clients", "10", "--listen", &address]].concat());
     chat(&mut Client::connect_when_ready(&address));
     let ended = parlor.stop();
     assert_eq!(ended.code, Some(0), "{ended:?}");
@@ -65,25 +67,51 @@ fn louder_levels_hold_all_of_info_too() {
     }
 }
 
+/// Whether a line holds counters. The line that tells of the stop holds some too.
+fn has_counters(line: &str) -> bool {
+    ["clients ", "rooms ", "requests ", "messages "].iter().all(|counter| line.contains(counter))
+}
+
 #[test]
 fn stats_logs_counters_again_and_again() {
+    let start = Instant::now();
     let (mut parlor, address) = Parlor::serve(&["--stats", "1"]);
     let mut client = Client::connect(&address);
     chat(&mut client);
     for _ in 0..2 {
-        parlor.line("counters", |line| line.contains("clients"));
+        parlor.line("counters", has_counters);
     }
+    let taken = start.elapsed();
+    assert!(
+        (Duration::from_millis(1900)..Duration::from_secs(10)).contains(&taken),
+        "two lines took {taken:?}"
+    );
+    let last = parlor.log.last().unwrap();
+    assert!(
+        ["clients 1,", "rooms 1,", "requests 201,", "messages 200,"].iter().all(|count| last.contains(count)),
+        "{last}"
+    );
 }
 
 #[test]
 fn without_stats_there_are_no_counters() {
-    let log = log_of(&["--stats", "0"]);
-    assert!(!log.iter().any(|line| line.contains("requests")), "{log:#?}");
+    for arguments in [&[][..], &["--stats", "0"]] {
+        let (mut parlor, address) = Parlor::serve(arguments);
+        let mut client = Client::connect(&address);
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_millis(1200) {
+            client.assert_served();
+        }
+        parlor.signal("TERM");
+        parlor.line("stop", |line| line.contains("stopping"));
+        assert!(!parlor.log.iter().any(|line| has_counters(line)), "{:#?}", parlor.log);
+    }
 }
 
 /// Serves a client while the log is written again and again to a standard error that fails, then stops.
 fn assert_serves_on(parlor: Parlor, address: &str) {
     let mut client = Client::connect_when_ready(address);
+    client.assert_served();
     for _ in 0..5 {
         parlor.signal("USR1");
         client.assert_served();

@@ -1,26 +1,31 @@
 //! Signals: how the server stops, what it still does for its clients, and how a second signal cuts that short.
 
 use std::net::TcpStream;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::process::{Client, Parlor};
+use crate::process::{Client, Directory, Parlor, unix};
 
 /// Signals that stop the server, with their numbers.
 const STOPPING: [(&str, i32); 2] = [("TERM", 15), ("INT", 2)];
 
-/// A room's worth of output that no kernel buffer takes: 1000 messages, 16 MB together.
+/// How many messages of 16 KB no buffer of the kernel takes.
 const MESSAGES: usize = 1000;
+
+/// Sends so many messages of 16 KB, which begin with their number.
+fn fill(sender: &mut Client, room: u64, messages: usize) {
+    for number in 0..messages {
+        let text = format!("{number} {}", "x".repeat(16_000));
+        let request = format!(r#"{{"action":"SEND MESSAGE","room_id":{room},"text":"{text}"}}"#);
+        assert_eq!(sender.ask(&request), "OK");
+    }
+}
 
 /// Lets one client join a room without reading from then on, and another fill the room.
 fn with_output_pending(address: &str) -> Client {
     let mut reader = Client::connect(address);
     reader.join(1);
-    let mut sender = Client::connect(address);
-    for number in 0..MESSAGES {
-        let text = format!("{number} {}", "x".repeat(16_000));
-        let request = format!(r#"{{"action":"SEND MESSAGE","room_id":1,"text":"{text}"}}"#);
-        assert_eq!(sender.ask(&request), "OK");
-    }
+    fill(&mut Client::connect(address), 1, MESSAGES);
     reader
 }
 
@@ -145,18 +150,50 @@ fn a_stop_is_logged() {
 }
 
 #[test]
-fn usr1_logs_counters_and_the_clients_for_which_most_waits() {
-    let (mut parlor, address) = Parlor::serve(&["--max-pending", "64M"]);
-    let _reader = with_output_pending(&address);
-    let before = parlor.log.len();
+fn usr1_logs_counters_and_that_nothing_waits() {
+    let (mut parlor, address) = Parlor::serve(&[]);
+    let mut client = Client::connect(&address);
+    for _ in 0..3 {
+        client.assert_served();
+        parlor.signal("USR1");
+        let counters = parlor.line("counters", |line| line.contains("requests "));
+        assert!(counters.contains("clients 1,"), "{counters}");
+        parlor.line("list of clients", |line| line.contains("nothing waits"));
+    }
+}
+
+#[test]
+fn usr1_logs_the_ten_clients_for_which_most_waits() {
+    let directory = Directory::new();
+    let socket = unix(&directory.file("socket"));
+    let mut parlor = Parlor::start(&["--max-pending", "64M", "--listen", &socket]);
+    parlor.address();
+    // Nobody of them reads: twelve are in room 1, the last two of them also in room 2.
+    let mut readers: Vec<_> = (0..12).map(|_| Client::connect(&socket)).collect();
+    readers.iter_mut().for_each(|reader| reader.join(1));
+    readers[10..].iter_mut().for_each(|reader| reader.join(2));
+    let mut sender = Client::connect(&socket);
+    fill(&mut sender, 1, 100);
+    fill(&mut sender, 2, 50);
+
     parlor.signal("USR1");
-    parlor.line("the client for which most waits", |line| line.contains("guest-1"));
-    assert!(parlor.log.len() > before + 1, "no counters: {:#?}", parlor.log);
-    Client::connect(&address).assert_served();
-    // Again and again, and it stays up.
+    let counters = parlor.line("counters", |line| line.contains("requests "));
+    assert!(counters.contains("clients 13,") && counters.contains("messages 150,"), "{counters}");
+    let listed: Vec<_> =
+        (0..10).map(|_| parlor.line("client", |line| line.contains("bytes wait for"))).collect();
+    assert!(
+        listed[..2].iter().all(|line| line.contains("guest-11") || line.contains("guest-12")),
+        "{listed:#?}"
+    );
+    assert!(
+        !listed.iter().any(|line| line.contains("guest-13")),
+        "nothing waits for the sender: {listed:#?}"
+    );
+
     parlor.signal("USR1");
-    parlor.line("the client for which most waits", |line| line.contains("guest-1"));
-    assert!(parlor.is_running());
+    parlor.line("counters", |line| line.contains("requests "));
+    let lines = parlor.log.iter().filter(|line| line.contains("bytes wait for")).count();
+    assert_eq!(lines, 10, "{:#?}", parlor.log);
 }
 
 #[test]
@@ -167,5 +204,21 @@ fn signals_that_come_with_the_very_first_client_are_not_lost() {
         parlor.signal("TERM");
         drop(client);
         assert_eq!(parlor.ended().code, Some(0));
+    }
+}
+
+#[test]
+fn a_stop_is_orderly_from_the_moment_that_the_socket_file_is_there() {
+    for _ in 0..20 {
+        let directory = Directory::new();
+        let path = directory.file("socket");
+        let parlor = Parlor::start(&["--listen", &unix(&path)]);
+        // The shell looks again and again, and is quicker than the server's log.
+        let watch = r#"until test -S "$0"; do kill -0 "$1" || exit; done; kill -TERM "$1""#;
+        let watched = Command::new("sh").args(["-c", watch]).arg(&path).arg(parlor.id().to_string()).status();
+        assert!(watched.unwrap().success());
+        let ended = parlor.ended();
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert!(!path.exists(), "the socket file is left over");
     }
 }

@@ -87,6 +87,11 @@ impl Parlor {
         }
     }
 
+    /// The number of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal by its name without `SIG`. The shell's own `kill` is there on every Unix.
     pub fn signal(&self, name: &str) {
         let command = format!("kill -{name} {}", self.child.id());

@@ -1,0 +1,95 @@
+//! What the [`crate::floor`] server understands: a line whose first byte says what to do and whose next eight are the
+//! room.
+//!
+//! The same bytes come back that were sent. So that it can be compared with parlor at equal bytes, lines can be padded
+//! with dots to the length of the lines that parlor would send back.
+
+use std::io::Write;
+
+use super::parlor::Parlor;
+use super::{Dialect, Frame, Parsed, line, strange};
+use crate::message::read_hex;
+
+pub struct Floor {
+    /// Whether lines are made as long as parlor's.
+    pub as_long_as_parlor: bool,
+}
+
+/// Bytes before the text: the verb and the room.
+pub const HEADER: usize = 9;
+
+impl Floor {
+    /// A line of the server's, `verb` and `room` and `text`, and as many dots as parlor's lines would be longer.
+    fn line(&self, verb: char, room: u32, text: &[u8], parlors: usize, out: &mut Vec<u8>) {
+        let start = out.len();
+        let _ = write!(out, "{verb}{room:08x}");
+        out.extend_from_slice(text);
+        if self.as_long_as_parlor {
+            let line = (parlors - 1).max(HEADER + text.len());
+            out.resize(start + line, b'.');
+        }
+        out.push(b'\n');
+    }
+
+    /// The length of parlor's RESPONSE to a request.
+    fn response(&self, request: impl FnOnce(&mut Vec<u8>)) -> usize {
+        let mut line = Vec::new();
+        request(&mut line);
+        line.len() + r#"{"action":"RESPONSE","request":,"message":"OK"}"#.len()
+    }
+
+    /// The length of parlor's GET MESSAGE.
+    fn delivery(&self, client: u32, room: u32, text: &[u8]) -> usize {
+        format!(r#"{{"action":"GET MESSAGE","room_id":{room},"author":"u{client}","text":""}}"#).len()
+            + text.len()
+            + 1
+    }
+}
+
+impl Dialect for Floor {
+    fn login(&self, client: u32, out: &mut Vec<u8>) {
+        self.line('L', 0, b"", self.response(|line| Parlor.login(client, line)), out);
+    }
+
+    fn join(&self, room: u32, out: &mut Vec<u8>) {
+        self.line('J', room, b"", self.response(|line| Parlor.join(room, line)), out);
+    }
+
+    fn leave(&self, room: u32, out: &mut Vec<u8>) {
+        self.line('Q', room, b"", self.response(|line| Parlor.leave(room, line)), out);
+    }
+
+    fn send(&self, client: u32, room: u32, text: &[u8], out: &mut Vec<u8>) {
+        self.line('S', room, text, self.delivery(client, room, text), out);
+    }
+
+    /// A line that goes back to whom it came from, as long as the two lines together that parlor sends back.
+    fn request(&self, client: u32, room: u32, text: &[u8], out: &mut Vec<u8>) {
+        let response = self.response(|line| Parlor.send(client, room, text, line));
+        self.line('E', room, text, response + self.delivery(client, room, text), out);
+    }
+
+    fn parse<'a>(&self, input: &'a [u8]) -> Parsed<'a> {
+        let Some((line, length)) = line(input) else { return Ok(None) };
+        let text_end = line.iter().rposition(|byte| *byte != b'.').map_or(0, |at| at + 1);
+        if line.len() < HEADER || read_hex(&line[1..HEADER]).is_none() || text_end < HEADER {
+            return Err(strange(line));
+        }
+        let (room, text) = (&line[1..HEADER], &line[HEADER..text_end]);
+        let frame = match line[0] {
+            b'S' => Frame::Delivery { room, author: None, text },
+            b'E' => Frame::Done(Some(text)),
+            b'L' | b'J' | b'Q' => Frame::Done(None),
+            _ => return Err(strange(line)),
+        };
+        Ok(Some((length, frame)))
+    }
+
+    fn room_name(&self, room: u32) -> Vec<u8> {
+        format!("{room:08x}").into_bytes()
+    }
+
+    fn answers_sends(&self) -> bool {
+        false
+    }
+}

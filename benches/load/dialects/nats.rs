@@ -1,0 +1,81 @@
+//! The nats text protocol, `verbose` off: nothing is acknowledged by itself, so a PING after what wants a reply makes a
+//! PONG its reply.
+
+use std::io::Write;
+
+use super::{Dialect, Frame, Parsed, line, strange};
+
+pub struct Nats;
+
+impl Dialect for Nats {
+    fn login(&self, client: u32, out: &mut Vec<u8>) {
+        let options = r#""verbose":false,"pedantic":false,"lang":"rust","version":"1","protocol":1"#;
+        let _ = write!(out, "CONNECT {{{options},\"name\":\"u{client}\"}}\r\nPING\r\n");
+    }
+
+    /// The subscription's id is the room's number, so that all members get the same bytes.
+    fn join(&self, room: u32, out: &mut Vec<u8>) {
+        let _ = write!(out, "SUB r{room} {room}\r\nPING\r\n");
+    }
+
+    fn leave(&self, room: u32, out: &mut Vec<u8>) {
+        let _ = write!(out, "UNSUB {room}\r\nPING\r\n");
+    }
+
+    fn send(&self, _client: u32, room: u32, text: &[u8], out: &mut Vec<u8>) {
+        let _ = write!(out, "PUB r{room} {}\r\n", text.len());
+        out.extend_from_slice(text);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// A publication that nobody has subscribed to, and the PING that confirms it.
+    fn request(&self, client: u32, room: u32, text: &[u8], out: &mut Vec<u8>) {
+        self.send(client, room, text, out);
+        out.extend_from_slice(b"PING\r\n");
+    }
+
+    fn pong(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"PONG\r\n");
+    }
+
+    fn parse<'a>(&self, input: &'a [u8]) -> Parsed<'a> {
+        let Some((head, length)) = line(input) else { return Ok(None) };
+        if let Some(rest) = head.strip_prefix(b"MSG ") {
+            return delivery(rest, input, length).ok_or_else(|| strange(head));
+        }
+        let frame = match head {
+            b"PONG" => Frame::Done(None),
+            b"PING" => Frame::Ping,
+            _ if head.starts_with(b"INFO ") => Frame::Other,
+            _ => return Err(strange(head)),
+        };
+        Ok(Some((length, frame)))
+    }
+
+    fn room_name(&self, room: u32) -> Vec<u8> {
+        format!("r{room}").into_bytes()
+    }
+
+    fn answers_sends(&self) -> bool {
+        false
+    }
+
+    /// Only the messages of one publisher are promised to keep their order.
+    fn one_order(&self) -> bool {
+        false
+    }
+}
+
+/// `rest` is `SUBJECT SID LENGTH`; the text follows in the next line. The inner `None`: it is not all there yet.
+#[allow(clippy::option_option)]
+fn delivery<'a>(rest: &'a [u8], input: &'a [u8], start: usize) -> Option<Option<(usize, Frame<'a>)>> {
+    let mut words = rest.split(|byte| *byte == b' ');
+    let (room, id, length) = (words.next()?, words.next()?, words.next()?);
+    if words.next().is_some() || room.strip_prefix(b"r") != Some(id) {
+        return None;
+    }
+    let length: usize = std::str::from_utf8(length).ok()?.parse().ok()?;
+    let Some(body) = input.get(start..start + length + 2) else { return Some(None) };
+    let frame = Frame::Delivery { room, author: None, text: body.strip_suffix(b"\r\n")? };
+    Some(Some((start + length + 2, frame)))
+}

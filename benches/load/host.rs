@@ -1,0 +1,79 @@
+//! Facts about the host, without which no figure means anything.
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::process::Cpus;
+use crate::run::Place;
+use crate::servers::Kind;
+
+/// Name and value, for people to read and for JSON.
+pub struct Facts(pub Vec<(&'static str, String)>);
+
+/// What this host is, and which versions of the servers were measured.
+pub fn facts(kinds: &[Kind], place: &Place) -> Facts {
+    let mut facts = vec![("CPU", cpu()), ("CPUs", cpus())];
+    let memory =
+        field("/proc/meminfo", "MemTotal:").and_then(|text| text.strip_suffix(" kB")?.parse::<f64>().ok());
+    facts.push((
+        "memory",
+        memory.map_or(unknown(), |kilobytes| format!("{:.1} GiB", kilobytes / 1024.0 / 1024.0)),
+    ));
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    facts.push(("kernel", format!("{} {}", std::env::consts::OS, release.trim())));
+    facts.push(("descriptors", place.descriptors.to_string()));
+    facts.push(("pinned", pinned(place.cpus)));
+    facts.push(("compiler", rustc()));
+    for kind in kinds {
+        facts.extend(kind.version().map(|version| (kind.name(), version)));
+    }
+    Facts(facts)
+}
+
+impl Facts {
+    pub fn to_json(&self) -> Value {
+        let members = self.0.iter().map(|(name, value)| ((*name).to_owned(), json!(value)));
+        Value::Object(members.collect())
+    }
+}
+
+fn unknown() -> String {
+    "unknown".to_owned()
+}
+
+fn cpu() -> String {
+    field("/proc/cpuinfo", "model name")
+        .map_or(unknown(), |text| text.trim_start_matches([':', ' ', '\t']).to_owned())
+}
+
+/// Those of the host, not only those that this process is pinned to.
+fn cpus() -> String {
+    let listed = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    match listed.lines().filter(|line| line.starts_with("processor")).count() {
+        0 => unknown(),
+        count => count.to_string(),
+    }
+}
+
+fn pinned(cpus: Option<Cpus>) -> String {
+    match cpus {
+        None => "no".to_owned(),
+        Some(Cpus { generator, server }) if generator == server => {
+            format!("both on CPU {server}: they share it")
+        }
+        Some(Cpus { generator, server }) => format!("server on CPU {server}, generator on CPU {generator}"),
+    }
+}
+
+fn rustc() -> String {
+    let output = Command::new("rustc").arg("--version").output();
+    output.map_or(unknown(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// The rest of the first line of the file that begins with `name`.
+fn field(file: &str, name: &str) -> Option<String> {
+    let text = fs::read_to_string(file).ok()?;
+    Some(text.lines().find_map(|line| line.strip_prefix(name))?.trim().to_owned())
+}

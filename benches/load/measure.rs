@@ -1,0 +1,256 @@
+//! Samples taken while a scenario runs, and the figures that come of them.
+
+use hdrhistogram::Histogram;
+
+use crate::process::{Process, host_cpu};
+
+/// Latencies in nanoseconds, to three digits, up to two minutes.
+pub type Latency = Histogram<u64>;
+
+pub fn latency() -> Latency {
+    Histogram::new_with_bounds(100, 120_000_000_000, 3).expect("the bounds are valid")
+}
+
+const SAMPLE_EVERY: u64 = 100_000_000;
+
+/// The state of affairs at one moment. All are totals since the start, times in nanoseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sample {
+    pub at: u64,
+    /// Deliveries, requests or cycles so far.
+    pub units: u64,
+    /// CPU time of the server, if it can be seen.
+    pub server_cpu: Option<u64>,
+    /// CPU time of everything on this host but the server and the generator.
+    pub others_cpu: Option<u64>,
+    /// How long the generator has waited for the server.
+    pub waited: u64,
+    /// Memory of the server that is resident now, in bytes.
+    pub resident: u64,
+}
+
+/// Takes a sample every tenth of a second. What comes before the warm-up is over does not count.
+pub struct Meter {
+    process: Option<Process>,
+    warm_until: u64,
+    counts_from: Option<Sample>,
+    next: u64,
+    pub samples: Vec<Sample>,
+    pub latency: Latency,
+    units: u64,
+}
+
+impl Meter {
+    /// `now` and `warm_up` in nanoseconds.
+    pub fn new(process: Option<Process>, now: u64, warm_up: u64) -> Meter {
+        Meter {
+            process,
+            warm_until: now + warm_up,
+            counts_from: None,
+            next: 0,
+            samples: Vec::new(),
+            latency: latency(),
+            units: 0,
+        }
+    }
+
+    /// One more unit is done, which took so many nanoseconds.
+    pub fn count(&mut self, nanoseconds: u64) {
+        self.units += 1;
+        self.latency.saturating_record(nanoseconds);
+    }
+
+    /// To be called in every turn of the loop.
+    pub fn tick(&mut self, now: u64, waited: u64) {
+        if now < self.next {
+            return;
+        }
+        self.next = now + SAMPLE_EVERY;
+        let sample = self.sample(now, waited);
+        self.samples.push(sample);
+        if self.counts_from.is_none() && now >= self.warm_until {
+            self.counts_from = Some(sample);
+            self.latency.reset();
+        }
+    }
+
+    /// Takes the last sample and says what was measured. To be called before the load ebbs away.
+    pub fn stop(&mut self, now: u64, waited: u64) -> Measured {
+        let end = self.sample(now, waited);
+        self.samples.push(end);
+        let begin = self.counts_from.or(self.samples.first().copied()).unwrap_or_default();
+        let nanoseconds = (end.at - begin.at).max(1) as f64;
+        let cpu = end.server_cpu.zip(begin.server_cpu).map(|(end, begin)| (end - begin) as f64);
+        Measured {
+            seconds: nanoseconds / 1e9,
+            units: end.units - begin.units,
+            server_cpu: cpu.map(|cpu| cpu / 1e9),
+            server_busy: cpu.map(|cpu| cpu / nanoseconds),
+            others: end
+                .others_cpu
+                .zip(begin.others_cpu)
+                .map(|(end, begin)| end.saturating_sub(begin) as f64 / nanoseconds),
+            generator_busy: 1.0 - (end.waited - begin.waited) as f64 / nanoseconds,
+        }
+    }
+
+    fn sample(&self, at: u64, waited: u64) -> Sample {
+        let server_cpu = self.process.and_then(Process::cpu);
+        let own = Process(std::process::id()).cpu();
+        let others_cpu =
+            host_cpu().zip(own).map(|(all, own)| all.saturating_sub(own + server_cpu.unwrap_or(0)));
+        let resident = self.process.and_then(Process::memory).map_or(0, |memory| memory.resident);
+        Sample { at, units: self.units, server_cpu, others_cpu, waited, resident }
+    }
+}
+
+/// What happened between warm-up and end.
+#[derive(Clone, Copy, Debug)]
+pub struct Measured {
+    pub seconds: f64,
+    pub units: u64,
+    /// Seconds of CPU time.
+    pub server_cpu: Option<f64>,
+    /// Shares of one CPU.
+    pub server_busy: Option<f64>,
+    pub generator_busy: f64,
+    /// What everything else on the host took of its CPUs.
+    pub others: Option<f64>,
+}
+
+impl Measured {
+    /// Whether it was the generator that set the pace: it had hardly a moment's rest, and the server had one.
+    pub fn generator_was_the_bottleneck(&self) -> bool {
+        self.generator_busy > 0.9 && self.server_busy.is_none_or(|server| server < self.generator_busy - 0.02)
+    }
+}
+
+/// Which way a figure is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Better {
+    Less,
+    More,
+    /// It only tells of the circumstances.
+    Neither,
+}
+
+/// One measured number.
+#[derive(Clone, Debug)]
+pub struct Figure {
+    pub name: &'static str,
+    pub unit: &'static str,
+    pub value: f64,
+    pub better: Better,
+}
+
+impl Figure {
+    pub fn less(name: &'static str, unit: &'static str, value: f64) -> Figure {
+        Figure { name, unit, value, better: Better::Less }
+    }
+
+    pub fn more(name: &'static str, unit: &'static str, value: f64) -> Figure {
+        Figure { name, unit, value, better: Better::More }
+    }
+
+    pub fn neither(name: &'static str, unit: &'static str, value: f64) -> Figure {
+        Figure { name, unit, value, better: Better::Neither }
+    }
+}
+
+/// Latency, or whatever it is, against load.
+#[derive(Clone, Debug)]
+pub struct Curve {
+    pub title: &'static str,
+    pub x: &'static str,
+    pub y: &'static str,
+    /// The bound that y was not to pass.
+    pub bound: f64,
+    pub points: Vec<(f64, f64)>,
+}
+
+/// All that one run of one scenario against one server has given. The first figure is the one that servers are
+/// compared by.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    pub figures: Vec<Figure>,
+    pub latency: Option<Latency>,
+    pub samples: Vec<Sample>,
+    pub curves: Vec<Curve>,
+    /// What the reader should know besides.
+    pub notes: Vec<String>,
+}
+
+impl Outcome {
+    /// The usual figures of a load: first the CPU time for each `unit`, then how many, then how long they took.
+    pub fn of_load(unit: Unit, measured: &Measured, meter: Meter) -> Outcome {
+        let mut outcome = Outcome::default();
+        let units = measured.units.max(1) as f64;
+        if let Some(cpu) = measured.server_cpu {
+            outcome.figures.push(Figure::less(unit.cpu, "µs", cpu / units * 1e6));
+        }
+        outcome.figures.push(Figure::more(unit.rate, "/s", measured.units as f64 / measured.seconds));
+        if let Some(cpu) = measured.server_cpu {
+            outcome.figures.push(Figure::more(unit.per_cpu, "/s", units / cpu.max(1e-9)));
+        }
+        outcome.figures.extend(latency_figures(&meter.latency));
+        outcome.figures.extend(circumstances(meter.process, measured));
+        if measured.generator_was_the_bottleneck() {
+            let busy = measured.generator_busy * 100.0;
+            outcome
+                .notes
+                .push(format!("the generator was the bottleneck: it was busy for {busy:.0} % of the time"));
+        }
+        if let Some(others) = measured.others.filter(|others| *others > 0.15) {
+            let others = others * 100.0;
+            outcome.notes.push(format!("the host was not quiet: other programs took {others:.0} % of a CPU"));
+        }
+        outcome.latency = Some(meter.latency);
+        outcome.samples = meter.samples;
+        outcome
+    }
+
+    /// For loads whose pace is fixed: servers are compared by the figure `name`, and not by how much they carry.
+    pub fn led_by(mut self, name: &str) -> Outcome {
+        self.figures.retain(|figure| figure.name != DELIVERY.per_cpu);
+        if let Some(at) = self.figures.iter().position(|figure| figure.name == name) {
+            self.figures[..=at].rotate_right(1);
+        }
+        self
+    }
+}
+
+/// How a unit of load is called in figures.
+#[derive(Clone, Copy)]
+pub struct Unit {
+    pub cpu: &'static str,
+    pub rate: &'static str,
+    pub per_cpu: &'static str,
+}
+
+pub const DELIVERY: Unit = Unit { cpu: "CPU/delivery", rate: "deliveries", per_cpu: "deliveries/CPU s" };
+pub const REQUEST: Unit = Unit { cpu: "CPU/request", rate: "requests", per_cpu: "requests/CPU s" };
+pub const CYCLE: Unit = Unit { cpu: "CPU/cycle", rate: "cycles", per_cpu: "cycles/CPU s" };
+
+/// Percentiles in milliseconds.
+pub fn latency_figures(latency: &Latency) -> [Figure; 4] {
+    let milliseconds = |quantile| latency.value_at_quantile(quantile) as f64 / 1e6;
+    [
+        Figure::less("p50", "ms", milliseconds(0.5)),
+        Figure::less("p99", "ms", milliseconds(0.99)),
+        Figure::less("p99.9", "ms", milliseconds(0.999)),
+        Figure::less("max", "ms", latency.max() as f64 / 1e6),
+    ]
+}
+
+/// The server's memory and how busy both sides were.
+pub fn circumstances(process: Option<Process>, measured: &Measured) -> Vec<Figure> {
+    let mut figures = Vec::new();
+    if let Some(memory) = process.and_then(Process::memory) {
+        figures.push(Figure::less("peak memory", "MiB", memory.peak as f64 / f64::from(1 << 20)));
+    }
+    if let Some(busy) = measured.server_busy {
+        figures.push(Figure::neither("server", "%", busy * 100.0));
+    }
+    figures.push(Figure::neither("generator", "%", measured.generator_busy * 100.0));
+    figures
+}

@@ -1,0 +1,162 @@
+//! `capacity`: raises the load step by step until latency passes a bound, and says the last load that held.
+
+use std::time::Duration;
+
+use super::Site;
+use super::chat::one_room;
+use super::gather::{Guest, gather_for};
+use super::talk::{Pace, Talk};
+use crate::ledger::Fault;
+use crate::measure::{Curve, Figure, Outcome};
+use crate::swarm::Swarm;
+
+/// What to look for.
+#[derive(Clone, Copy, Debug)]
+pub struct Search {
+    /// Members of the room whose messages a second are raised.
+    pub receivers: usize,
+    /// The bound on its p99.
+    pub bound: Duration,
+    /// The most clients that one room may have, if latency allows: what descriptors are there for.
+    pub most_clients: usize,
+    /// How many more clients there are in each step.
+    pub step: usize,
+}
+
+/// From one load to the next, first in large steps, then in small ones.
+const STRIDES: [f64; 2] = [1.5, 1.1];
+/// Deliveries a second to begin with.
+const FIRST_LOAD: f64 = 20_000.0;
+/// Broadcasts under way, and the bound on their p95, while the room grows: as in a well-known comparison of web socket
+/// servers, so that its results can be laid beside these.
+const WINDOW: u32 = 4;
+const ROOM_BOUND: Duration = Duration::from_millis(500);
+/// Where `step` clients need longer to come in, the room is not made larger. (IRC tells everybody who comes.)
+const LONGEST_ENTRY: Duration = Duration::from_secs(8);
+/// Broadcasts for each size of the room.
+const SAMPLE: u64 = 40;
+
+pub fn capacity(site: &Site<'_>, search: Search) -> Result<Outcome, Fault> {
+    let mut outcome = Outcome::default();
+    deliveries(site, search, &mut outcome)?;
+    clients(site, search, &mut outcome)?;
+    Ok(outcome)
+}
+
+/// How many deliveries a second the server can carry.
+fn deliveries(site: &Site<'_>, search: Search, outcome: &mut Outcome) -> Result<(), Fault> {
+    let mut points = Vec::new();
+    let mut held = 0.0;
+    let mut generator = false;
+    for stride in STRIDES {
+        let (mut swarm, mut talk) = one_room(site, search.receivers)?;
+        let mut load: f64 = if held == 0.0 { FIRST_LOAD } else { held * stride };
+        while let Some(step) = carries_or_not(&mut swarm, &mut talk, site, search, load)? {
+            points.push((load, step.p99));
+            if !step.held {
+                generator = step.generator;
+                break;
+            }
+            held = load;
+            load *= stride;
+        }
+    }
+    points.sort_by(|a, b| a.0.total_cmp(&b.0));
+    outcome.figures.push(Figure::more("deliveries held", "/s", held));
+    let bound = search.bound.as_secs_f64() * 1e3;
+    outcome.curves.push(Curve {
+        title: "p99 by load",
+        x: "deliveries a second",
+        y: "p99, ms",
+        bound,
+        points,
+    });
+    if generator {
+        outcome.notes.push("the generator was the bottleneck: the server might carry more deliveries".into());
+    }
+    Ok(())
+}
+
+struct Step {
+    p99: f64,
+    held: bool,
+    generator: bool,
+}
+
+/// One step, tried once more if it failed: a moment's disturbance on the host is not the server's limit.
+fn carries_or_not(
+    swarm: &mut Swarm<'_>,
+    talk: &mut Talk<'_>,
+    site: &Site<'_>,
+    search: Search,
+    load: f64,
+) -> Result<Option<Step>, Fault> {
+    match carries(swarm, talk, site, search, load)? {
+        Some(step) if !step.held => carries(swarm, talk, site, search, load),
+        other => Ok(other),
+    }
+}
+
+/// One try. `None` if the server gave up: it closed connections, or did not get through in time.
+fn carries(
+    swarm: &mut Swarm<'_>,
+    talk: &mut Talk<'_>,
+    site: &Site<'_>,
+    search: Search,
+    load: f64,
+) -> Result<Option<Step>, Fault> {
+    let rate = load / search.receivers as f64;
+    // What is far beyond the bound will not come back, and need not pile up.
+    let hopeless = search.bound.as_nanos() as u64 * 4;
+    let measured = talk.run_until(swarm, site, Pace::Rate(rate), &|meter| meter.latency.max() > hopeless);
+    match measured {
+        Ok(measured) => {
+            let p99 = talk.meter.latency.value_at_quantile(0.99) as f64 / 1e6;
+            let held = p99 <= search.bound.as_secs_f64() * 1e3;
+            Ok(Some(Step { p99, held, generator: measured.generator_was_the_bottleneck() }))
+        }
+        Err(Fault::Broken(_) | Fault::Missing(_)) => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// How many clients may be in one room.
+fn clients(site: &Site<'_>, search: Search, outcome: &mut Outcome) -> Result<(), Fault> {
+    let (mut swarm, mut talk) = one_room(site, search.step.min(search.most_clients))?;
+    let mut points = Vec::new();
+    let mut held = 0;
+    loop {
+        let receivers = swarm.clients.len() - 1;
+        let enough = SAMPLE * receivers as u64;
+        let patient = Site { duration: Duration::from_secs(10), ..*site };
+        talk.run_until(&mut swarm, &patient, Pace::Window(WINDOW), &|meter| meter.latency.len() >= enough)?;
+        let p95 = talk.meter.latency.value_at_quantile(0.95) as f64 / 1e6;
+        points.push((receivers as f64, p95));
+        if p95 > ROOM_BOUND.as_secs_f64() * 1e3 {
+            break;
+        }
+        held = receivers;
+        let more = search.step.min(search.most_clients.saturating_sub(receivers));
+        if more == 0 {
+            outcome.notes.push(format!("the search ended at {held} clients in one room, not the server"));
+            break;
+        }
+        let begin = swarm.now();
+        gather_for(&mut swarm, site, &vec![Guest::member(0); more], &mut talk.ledger)?;
+        if swarm.now() - begin > LONGEST_ENTRY.as_nanos() as u64 {
+            outcome.notes.push(format!("the room was not made larger than {held}: coming in takes too long"));
+            break;
+        }
+    }
+    outcome.figures.push(Figure::more("clients in one room", "", held as f64));
+    let (bound, last) = (ROOM_BOUND.as_secs_f64() * 1e3, points.last().map_or(0.0, |point| point.1));
+    outcome.figures.push(Figure::less("p95 there", "ms", last));
+    outcome.curves.push(Curve {
+        title: "p95 by size of the room",
+        x: "clients in the room",
+        y: "p95, ms",
+        bound,
+        points,
+    });
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! `idle`: clients that are logged in and in a room, and do nothing. What memory each takes, and whether they cost CPU.
+
+use std::time::Duration;
+
+use super::Site;
+use super::gather::{Guest, gather};
+use crate::dialects::Frame;
+use crate::ledger::Fault;
+use crate::measure::{Figure, Outcome};
+use crate::process::{Memory, Process};
+use crate::swarm::{Clients, Handler, Swarm};
+
+/// Nothing should come; what the protocol says besides may.
+struct Silence;
+
+impl Handler for Silence {
+    fn frame(&mut self, _: &mut Clients, id: usize, frame: Frame<'_>, _: &[u8], _: u64) -> Result<(), Fault> {
+        match frame {
+            Frame::Other => Ok(()),
+            _ => Err(Fault::Garbled(format!("client {id} has asked for nothing and got {frame:?}"))),
+        }
+    }
+}
+
+/// `clients` in rooms of ten. The memory for each is the difference between half of them and all, so that what the
+/// server takes for itself does not count.
+pub fn idle(site: &Site<'_>, clients: usize) -> Result<Outcome, Fault> {
+    let mut swarm = Swarm::new(site.dialect, site.address)?;
+    let guests: Vec<Guest> = (0..clients).map(|client| Guest::member(client as u32 / 10)).collect();
+    let (first, second) = guests.split_at(clients / 2);
+    let begin = swarm.now();
+    gather(&mut swarm, site, first)?;
+    let half = after_a_while(&mut swarm, site, Duration::from_millis(500))?;
+    gather(&mut swarm, site, second)?;
+    let seconds = (swarm.now() - begin) as f64 / 1e9;
+    let all = after_a_while(&mut swarm, site, Duration::from_millis(500))?;
+
+    let cpu_before = site.process.and_then(Process::cpu);
+    after_a_while(&mut swarm, site, site.duration)?;
+    let cpu_after = site.process.and_then(Process::cpu);
+
+    let mut outcome = Outcome::default();
+    if let Some((half, all)) = half.zip(all) {
+        let grown = all.own as f64 - half.own as f64;
+        outcome.figures.push(Figure::less("memory/client", "B", grown / second.len().max(1) as f64));
+        outcome.figures.push(Figure::less("memory in all", "MiB", all.resident as f64 / f64::from(1 << 20)));
+    }
+    if let Some((before, after)) = cpu_before.zip(cpu_after) {
+        let busy = (after - before) as f64 / 1e3 / site.duration.as_secs_f64();
+        outcome.figures.push(Figure::less("CPU while idle", "µs/s", busy));
+    }
+    outcome.figures.push(Figure::neither("clients", "", clients as f64));
+    outcome.figures.push(Figure::more("came in", "/s", clients as f64 / (seconds - 0.5)));
+    Ok(outcome)
+}
+
+/// The server's memory, after it has had time to come to rest.
+fn after_a_while(swarm: &mut Swarm<'_>, site: &Site<'_>, while_: Duration) -> Result<Option<Memory>, Fault> {
+    let begin = swarm.now();
+    let length = while_.as_nanos() as u64;
+    while swarm.now() - begin < length {
+        let left =
+            Duration::from_nanos(length.saturating_sub(swarm.now() - begin)) + Duration::from_millis(1);
+        swarm.turn(Some(left.min(Duration::from_millis(100))), &mut Silence)?;
+        (site.progress)((swarm.now() - begin) as f64 / 1e9);
+    }
+    Ok(site.process.and_then(Process::memory))
+}

@@ -1,0 +1,38 @@
+//! `slow`: some clients never read. What do the others notice, and what becomes of those?
+
+use std::time::Duration;
+
+use super::Site;
+use super::chat::one_room;
+use super::gather::{Guest, gather};
+use super::talk::Pace;
+use crate::ledger::Fault;
+use crate::measure::{DELIVERY, Figure, Outcome};
+
+/// The slow ones' kernel holds little, so that it is soon the server's turn to hold it for them.
+const RECEIVE_BUFFER: usize = 4096;
+
+/// One room of `receivers`, `rate` messages a second; first all of them read, then as many again as `share` (from 0 to
+/// 1) says join and never read. The latency counts for those that do read.
+pub fn slow(site: &Site<'_>, receivers: usize, rate: f64, share: f64) -> Result<Outcome, Fault> {
+    let (mut swarm, mut talk) = one_room(site, receivers)?;
+    talk.run(&mut swarm, site, Pace::Rate(rate))?;
+    let undisturbed = talk.meter.latency.value_at_quantile(0.99) as f64 / 1e6;
+
+    let count = (receivers as f64 * share).ceil() as usize;
+    let first = swarm.clients.len();
+    let guests = vec![Guest { receive_buffer: Some(RECEIVE_BUFFER), ..Guest::member(0) }; count];
+    gather(&mut swarm, site, &guests)?;
+    (first..first + count).for_each(|client| swarm.clients.read(client, false));
+
+    // What waits has to pass the buffers of the kernel first.
+    let longer = Site { duration: site.duration * 2, ..*site };
+    let measured = talk.run(&mut swarm, &longer, Pace::Rate(rate))?;
+    let mut outcome = Outcome::of_load(DELIVERY, &measured, talk.meter).led_by("p99");
+    outcome.figures.push(Figure::neither("p99 before", "ms", undisturbed));
+    std::thread::sleep(Duration::from_millis(100));
+    let cut_off = (first..first + count).filter(|client| swarm.discard_unread(*client)).count();
+    outcome.figures.push(Figure::neither("slow clients", "", count as f64));
+    outcome.figures.push(Figure::neither("of them cut off", "", cut_off as f64));
+    Ok(outcome)
+}

@@ -1,0 +1,279 @@
+//! What the simulation knows of one client: what it has sent, what it is to get, and what it has got.
+
+use std::cell::{RefCell, RefMut};
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::ops::Range;
+use std::rc::Rc;
+use std::time::Duration;
+
+use parlor::chat::ClientId;
+
+use crate::script::Nature;
+use crate::socket::Socket;
+use crate::trace::Who;
+use crate::wanted::Wanted;
+
+/// The words of a last line.
+const FAREWELLS: [&str; 5] =
+    ["Too many clients", "Too slow", "Out of memory", "Idle too long", "Server shutting down"];
+
+/// How a client has left.
+#[derive(Clone, Copy, Debug)]
+pub struct Gone {
+    pub at: Duration,
+    /// By closing its side, with everything carried out.
+    pub finished: bool,
+    /// What had been written to it by then.
+    pub written: usize,
+    /// When something had last come from it.
+    pub heard_at: Duration,
+    /// Writing had failed before.
+    pub mute: bool,
+    /// How much waited that it had caused itself.
+    pub own_bytes: usize,
+}
+
+pub struct Client {
+    pub who: Who,
+    pub slot: ClientId,
+    pub address: Option<IpAddr>,
+    pub nature: Nature,
+    socket: Rc<RefCell<Socket>>,
+
+    /// What the hub has read, and where the next line begins that it has not carried out.
+    input: Vec<u8>,
+    start: usize,
+    searched: usize,
+    skipping: bool,
+    pub input_ended: bool,
+    pub heard_at: Duration,
+
+    /// What it is to get.
+    pub wanted: VecDeque<Rc<Wanted>>,
+    /// What it has got: an unfinished line, and where in the stream that and the line before it begin.
+    pub unfinished: Vec<u8>,
+    line_start: usize,
+    line_before_start: usize,
+    pub written_at: Duration,
+    last_was_own: bool,
+    pub farewell: Option<&'static str>,
+    /// Where the line before the farewell begins, and where it ends.
+    farewell_behind: [usize; 2],
+
+    /// Refused when it came: it never was a client.
+    pub refused: bool,
+    pub gone: Option<Gone>,
+    pub read_failed: bool,
+    pub write_failed: bool,
+    /// Given up by the simulation itself.
+    pub abandoned: bool,
+    pub closed: bool,
+    /// For `--rate`: requests that may still come at once.
+    pub allowance: f64,
+    pub allowance_at: Duration,
+    pub was_blocked: bool,
+    pub reads_in_turn: usize,
+    pub requests_in_turn: usize,
+}
+
+impl Client {
+    pub fn new(
+        who: Who,
+        socket: Rc<RefCell<Socket>>,
+        nature: Nature,
+        address: Option<IpAddr>,
+        slot: ClientId,
+        now: Duration,
+    ) -> Self {
+        Client {
+            who,
+            slot,
+            address,
+            nature,
+            socket,
+            input: Vec::new(),
+            start: 0,
+            searched: 0,
+            skipping: false,
+            input_ended: false,
+            heard_at: now,
+            wanted: VecDeque::new(),
+            unfinished: Vec::new(),
+            line_start: 0,
+            line_before_start: 0,
+            written_at: now,
+            last_was_own: false,
+            farewell: None,
+            farewell_behind: [0; 2],
+            refused: false,
+            gone: None,
+            read_failed: false,
+            write_failed: false,
+            abandoned: false,
+            closed: false,
+            allowance: 0.0,
+            allowance_at: now,
+            was_blocked: false,
+            reads_in_turn: 0,
+            requests_in_turn: 0,
+        }
+    }
+
+    pub fn socket(&self) -> RefMut<'_, Socket> {
+        self.socket.borrow_mut()
+    }
+
+    /// What the hub has read. Of a client that has left it is nothing any more.
+    pub fn read(&mut self, bytes: &[u8], now: Duration) {
+        self.heard_at = now;
+        self.reads_in_turn += 1;
+        if self.gone.is_none() {
+            self.input.extend_from_slice(bytes);
+        }
+    }
+
+    /// What has been written to it.
+    pub fn write(&mut self, bytes: &[u8], now: Duration) {
+        self.written_at = now;
+        self.unfinished.extend_from_slice(bytes);
+    }
+
+    /// Whether the server has ended it, and keeps it for its last words.
+    pub fn lingers(&self) -> bool {
+        self.gone.is_some_and(|gone| !gone.finished)
+    }
+
+    /// Whether it has closed its side, and what waits for it still goes out.
+    pub fn is_finishing(&self) -> bool {
+        self.gone.is_some_and(|gone| gone.finished) && !self.wanted.is_empty() && !self.write_failed
+    }
+
+    /// Whether it counts for the limits of clients. One that has closed its side does until it has got everything.
+    pub fn counts(&self) -> bool {
+        self.gone.is_none() || self.is_finishing()
+    }
+
+    /// For `--rate`: what it may send grows with time, up to two seconds' worth.
+    pub fn earn(&mut self, rate: u32, now: Duration) {
+        let earned = (now - self.allowance_at).as_secs_f64() * f64::from(rate);
+        self.allowance = (self.allowance + earned).min(2.0 * f64::from(rate));
+        self.allowance_at = now;
+    }
+
+    /// The next line of what has been read that gets a reply: blank ones are passed over.
+    pub fn next_line(&mut self, max_line: usize) -> Option<Vec<u8>> {
+        let line = self.find_line(max_line)?;
+        let line = self.input[line].to_vec();
+        if self.start == self.input.len() {
+            self.input.clear();
+            (self.start, self.searched) = (0, 0);
+        }
+        Some(line)
+    }
+
+    /// Whether the hub has read a line that it has not carried out.
+    pub fn has_line(&mut self, max_line: usize) -> bool {
+        let before = (self.start, self.searched, self.skipping);
+        let has_line = self.find_line(max_line).is_some();
+        if has_line {
+            (self.start, self.searched, self.skipping) = before;
+        }
+        has_line
+    }
+
+    /// Moves to behind the next line that gets a reply. One that is too long is found before its end has come.
+    fn find_line(&mut self, max_line: usize) -> Option<Range<usize>> {
+        loop {
+            let found = self.input[self.searched..].iter().position(|&byte| byte == b'\n');
+            self.searched = found.map_or(self.input.len(), |at| self.searched + at);
+            let line = self.start..self.searched;
+            let text = &self.input[line.clone()];
+            let text = text.strip_suffix(b"\r").unwrap_or(text);
+            let too_long = text.len() > max_line;
+            let is_whole = found.is_some() || (self.input_ended && !line.is_empty());
+            if !is_whole && !too_long && !self.skipping {
+                return None;
+            }
+            let blank = !too_long && text.iter().all(|byte| matches!(byte, b' ' | b'\t'));
+            let was_skipping = std::mem::replace(&mut self.skipping, !is_whole);
+            self.searched += usize::from(found.is_some());
+            self.start = self.searched;
+            if !was_skipping && !blank {
+                return Some(line);
+            }
+            if !is_whole {
+                return None;
+            }
+        }
+    }
+
+    /// How much has been written to it.
+    pub fn written(&self) -> usize {
+        self.line_start + self.unfinished.len()
+    }
+
+    /// Compares what has been written with what is wanted.
+    pub fn compare(&mut self) -> Result<(), String> {
+        let unfinished = std::mem::take(&mut self.unfinished);
+        let mut rest = &unfinished[..];
+        while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
+            self.compare_line(&rest[..end])?;
+            self.line_before_start = self.line_start;
+            self.line_start += end + 1;
+            rest = &rest[end + 1..];
+        }
+        self.unfinished = rest.to_vec();
+        Ok(())
+    }
+
+    fn compare_line(&mut self, line: &[u8]) -> Result<(), String> {
+        let text = || String::from_utf8_lossy(line).into_owned();
+        if let Some(farewell) = self.farewell {
+            return Err(format!("after the last line, {farewell:?}, came {}", text()));
+        }
+        let farewell = FAREWELLS.into_iter().find(|words| {
+            line == format!(r#"{{"action":"ERROR","request":null,"message":"{words}"}}"#).as_bytes()
+        });
+        if let Some(farewell) = farewell {
+            self.farewell = Some(farewell);
+            self.farewell_behind = [self.line_before_start, self.line_start];
+            return Ok(());
+        }
+        let Some(wanted) = self.wanted.pop_front() else {
+            return Err(format!("nothing more was expected, and there came {}", text()));
+        };
+        self.last_was_own = wanted.by == self.who;
+        wanted.check(line)
+    }
+
+    /// Whether the last line stands where it has to after what waited was dropped: right behind what had been written
+    /// when it was decided, or behind the line that had begun to be.
+    pub fn was_cut_at_once(&self, gone: Gone) -> bool {
+        let [line_start, farewell_start] = self.farewell_behind;
+        farewell_start == gone.written || (line_start < gone.written && gone.written < farewell_start)
+    }
+
+    /// What of others waited when it was decided to drop it: bytes and lines.
+    pub fn others_dropped(&self, gone: Gone) -> (usize, usize) {
+        let (bytes, lines) = self.waiting(false);
+        match self.farewell_behind[1].saturating_sub(gone.written) {
+            begun if begun > 0 && !self.last_was_own => (bytes + begun, lines + 1),
+            _ => (bytes, lines),
+        }
+    }
+
+    /// Of what waits, how much and in how many lines, by whether it has caused it itself. At least.
+    pub fn waiting(&self, own: bool) -> (usize, usize) {
+        let mut unfinished = self.unfinished.len();
+        let (mut bytes, mut lines) = (0, 0);
+        for wanted in &self.wanted {
+            let length = wanted.length().saturating_sub(std::mem::take(&mut unfinished));
+            if (wanted.by == self.who) == own {
+                bytes += length;
+                lines += 1;
+            }
+        }
+        (bytes, lines)
+    }
+}

@@ -1,0 +1,397 @@
+//! What must hold after every turn, whatever has happened.
+//!
+//! - The tables and sums of the hub agree with each other (`Hub::check`).
+//! - The model is told what the hub has done, in the order in which it did it. What each client was written is what the
+//!   model says, byte for byte but for the wording of details; nobody who can be written to waits for anything.
+//! - Nobody starves: when the hub would wait, nobody has anything that it should have read or carried out.
+//! - Who is ended is ended for a reason, is told it with the last line, and keeps none but the rest of a line that had
+//!   begun when what waited was dropped. Connections are not kept longer than they may be.
+//! - What is kept in memory has its bounds.
+
+use std::time::Duration;
+
+use crate::client::{Client, Gone};
+use crate::model::Expected;
+use crate::run::Simulation;
+use crate::trace::{self, Entry, Who};
+use crate::wanted::Wanted;
+
+const LINGER: Duration = Duration::from_secs(5);
+const FINISH_WITHOUT_PROGRESS: Duration = Duration::from_secs(60);
+
+/// Of more than so many that are kept for their last words, the oldest are not.
+const LINGERING_MAX: usize = 1024;
+
+/// What a client may hold in memory although the limit is reached: its last words, behind the rest of a line.
+const LAST_WORDS_BYTES: usize = 5 << 10;
+
+/// What is counted for a client from which the rest of a line that was too long is skipped: it holds nothing.
+const RECORD_BYTES: usize = 160;
+
+/// What one turn writes before it goes out, and what one read takes.
+const TURN_BYTES: usize = 64 << 10;
+
+/// What a turn carries out for one client, and a last line without its line end.
+const REQUESTS_PER_TURN: usize = 1024 + 1;
+
+/// An ERROR's detail is shorter.
+const DETAIL_BYTES: usize = 100;
+
+impl Simulation {
+    /// Tells the model what the hub has done since the last time.
+    pub fn replay(&mut self) {
+        let mut closed = false;
+        for entry in trace::take() {
+            assert!(
+                !closed || matches!(entry, Entry::Closed(_)),
+                "a slot was freed before the turn was over"
+            );
+            closed = matches!(entry, Entry::Closed(_));
+            if self.verbose {
+                self.print(&entry);
+            }
+            match entry {
+                Entry::Request(slot) => self.replay_request(self.by_slot[&slot]),
+                Entry::Gone(slot) => self.replay_gone(self.by_slot[&slot]),
+                Entry::Read(who, bytes) => self.replay_read(who, &bytes),
+                Entry::ReadEnd(who) => self.clients[who].input_ended = true,
+                Entry::ReadFailed(who) => self.clients[who].read_failed = true,
+                Entry::Wrote(who, bytes) => self.clients[who].write(&bytes, self.now),
+                Entry::WriteFailed(who) => {
+                    // What was written before has to be right.
+                    self.compare(who);
+                    self.clients[who].write_failed = true;
+                    self.clients[who].wanted.clear();
+                }
+                Entry::Full(who) => self.clients[who].was_blocked = true,
+                Entry::ShutDownFailed(who) => self.clients[who].write_failed = true,
+                Entry::Closed(who) => {
+                    self.clients[who].closed = true;
+                    self.by_slot.remove(&self.clients[who].slot);
+                }
+            }
+        }
+    }
+
+    fn replay_read(&mut self, who: Who, bytes: &[u8]) {
+        self.compare(who);
+        let (max_line, own_bytes_max) = (self.options.max_line, self.own_bytes_max());
+        let client = &mut self.clients[who];
+        if client.gone.is_none() {
+            assert!(!client.has_line(max_line), "client {who} is read from although it has lines that wait");
+            let (own_bytes, _) = client.waiting(true);
+            assert!(
+                own_bytes <= own_bytes_max,
+                "client {who} is read from although {own_bytes} own bytes wait"
+            );
+        }
+        client.read(bytes, self.now);
+    }
+
+    fn replay_request(&mut self, who: Who) {
+        let client = &mut self.clients[who];
+        assert!(client.gone.is_none(), "client {who} has left, and something was carried out for it");
+        let line = client.next_line(self.options.max_line);
+        let Some(line) = line else { panic!("client {who}: a request was carried out that has not come") };
+        self.requests += 1;
+        client.requests_in_turn += 1;
+        client.earn(self.options.rate, self.now);
+        client.allowance -= 1.0;
+        let may = self.options.rate == 0 || client.allowance > -0.001;
+        assert!(may, "client {who}: more requests than --rate allows");
+        let mut message: Option<std::rc::Rc<Wanted>> = None;
+        for (to, expected) in self.model.line(who, &line) {
+            let wanted = match (&message, &expected) {
+                // All members get the same.
+                (Some(message), Expected::Message { .. }) => message.clone(),
+                _ => std::rc::Rc::new(Wanted::new(expected, who, &line)),
+            };
+            if matches!(wanted.expected, Expected::Message { .. }) {
+                message = Some(wanted.clone());
+            }
+            let to = &mut self.clients[to];
+            if !to.write_failed {
+                to.wanted.push_back(wanted);
+            }
+        }
+    }
+
+    fn replay_gone(&mut self, who: Who) {
+        let max_line = self.options.max_line;
+        self.compare(who);
+        let client = &mut self.clients[who];
+        let finished = client.input_ended && !client.has_line(max_line);
+        let gone = Gone {
+            at: self.now,
+            finished,
+            written: client.written(),
+            heard_at: client.heard_at,
+            mute: client.write_failed,
+            own_bytes: client.waiting(true).0,
+        };
+        assert!(client.gone.replace(gone).is_none(), "client {who} left twice");
+        if !client.refused {
+            self.model.disconnect(who);
+        }
+    }
+
+    /// Checks everything, after a turn.
+    pub fn judge_turn(&mut self) {
+        self.hub.check();
+        self.replay();
+        self.compare_all();
+        let wait = self.hub.wait(self.now);
+        let mut lingering = 0;
+        let lingered = self.open.iter().filter(|&&who| self.clients[who].lingers()).count();
+        for who in self.open.clone() {
+            self.judge_share(who);
+            self.judge_output(who).unwrap_or_else(|why| panic!("client {who}: {why}"));
+            if self.clients[who].closed {
+                self.judge_end(who, lingered);
+            } else {
+                lingering += usize::from(self.clients[who].gone.is_some());
+                self.judge_input(who, wait);
+                self.judge_deadline(who, wait);
+            }
+        }
+        let clients = &self.clients;
+        self.open.retain(|&who| !clients[who].closed);
+        assert_eq!(self.hub.connections_len(), self.open.len());
+        let bound = self.options.max_memory + lingering * LAST_WORDS_BYTES + self.open.len() * RECORD_BYTES;
+        let memory = self.hub.memory_bytes();
+        assert!(memory <= bound, "{memory} bytes of memory, and {lingering} linger: more than {bound}");
+        if self.random.once_in(64) {
+            self.compare_tables();
+        }
+    }
+
+    fn compare_tables(&self) {
+        let clients: Vec<Who> = self.model.clients().collect();
+        assert_eq!(clients.len(), self.hub.chat().clients_len());
+        for who in clients {
+            let spelled = format!("\"{}\"", self.hub.chat().nickname(self.clients[who].slot));
+            let nickname: String = serde_json::from_str(&spelled).unwrap();
+            assert_eq!(self.model.nickname(who), Some(nickname.as_str()));
+        }
+    }
+
+    /// Compares what everybody was written with what the model says.
+    pub fn compare_all(&mut self) {
+        for who in self.open.clone() {
+            self.compare(who);
+        }
+    }
+
+    fn compare(&mut self, who: Who) {
+        let had_farewell = self.clients[who].farewell.is_some();
+        let mut result = self.clients[who].compare();
+        let client = &self.clients[who];
+        if let Some(words) = client.farewell.filter(|_| !had_farewell) {
+            result = result.and_then(|()| self.judge_farewell(client, words));
+            self.clients[who].wanted.clear();
+        }
+        result.unwrap_or_else(|why| panic!("client {who}: {why}"));
+    }
+
+    /// Nobody gets more than its share of a turn.
+    fn judge_share(&mut self, who: Who) {
+        let client = &mut self.clients[who];
+        let share = (std::mem::take(&mut client.reads_in_turn), std::mem::take(&mut client.requests_in_turn));
+        assert!(share.0 <= 1 && share.1 <= REQUESTS_PER_TURN, "client {who}: reads and requests {share:?}");
+    }
+
+    fn judge_output(&self, who: Who) -> Result<(), String> {
+        let client = &self.clients[who];
+        if client.closed || client.write_failed {
+            return Ok(());
+        }
+        let socket = client.socket();
+        let waits = !client.wanted.is_empty() || !client.unfinished.is_empty();
+        let lingers = client.lingers();
+        if !socket.blocked {
+            if waits {
+                return Err(format!("its socket has room, and {:?} is not written", client.wanted.front()));
+            }
+            if lingers && client.farewell.is_none() {
+                return Err("it was ended, its socket has room, and it is not told why".into());
+            }
+        }
+        if socket.stalled != waits && !lingers {
+            return Err(format!("whether it stalls was told wrongly: {}", socket.stalled));
+        }
+        if client.gone.is_none() && waits {
+            let (bytes, lines) = client.waiting(false);
+            if bytes > self.options.max_pending && lines > 1 {
+                return Err(format!("it is too slow and still here: {bytes} bytes wait in {lines} lines"));
+            }
+            let bound = self.own_bytes_max() + TURN_BYTES + 4 * self.options.max_line + 1000;
+            let (bytes, _) = client.waiting(true);
+            if bytes > bound {
+                return Err(format!("{bytes} bytes wait that it has caused itself: more than {bound}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the limit of memory can be reached at all.
+    pub fn has_little_memory(&self) -> bool {
+        self.options.max_memory < 1 << 20
+    }
+
+    /// How long a connection is kept for its last words.
+    fn linger(&self) -> Duration {
+        if self.stopped_at.is_some() { self.options.drain } else { LINGER }
+    }
+
+    fn own_bytes_max(&self) -> usize {
+        TURN_BYTES.min(self.options.max_pending)
+    }
+
+    fn judge_farewell(&self, client: &Client, words: &str) -> Result<(), String> {
+        let gone = client.gone.ok_or("it got a last line and has not left")?;
+        let cut = matches!(words, "Too slow" | "Out of memory");
+        let right = match words {
+            "Too many clients" => client.refused,
+            "Too slow" => {
+                let (bytes, lines) = client.others_dropped(gone);
+                if bytes <= self.options.max_pending || lines < 2 {
+                    return Err(format!(
+                        "it is not too slow: {bytes} bytes of others waited in {lines} lines"
+                    ));
+                }
+                true
+            }
+            "Out of memory" => self.has_little_memory(),
+            "Idle too long" => {
+                let timeout = self.options.idle_timeout;
+                let has_back_pressure = gone.own_bytes > self.own_bytes_max();
+                !timeout.is_zero() && gone.at - gone.heard_at >= timeout && !has_back_pressure
+            }
+            _ => self.stopped_at.is_some(),
+        };
+        if !right || client.refused != (words == "Too many clients") {
+            return Err(format!("{words:?} is not why"));
+        }
+        if cut && !gone.finished && !client.was_cut_at_once(gone) {
+            return Err(format!("{words:?}: what waited was not dropped: {gone:?}"));
+        }
+        if !cut && !client.wanted.is_empty() {
+            return Err(format!("{words:?}: {} lines were dropped", client.wanted.len()));
+        }
+        Ok(())
+    }
+
+    /// When the hub would wait, nothing may be left to be read or carried out, unless there is a reason.
+    fn judge_input(&mut self, who: Who, wait: Option<Duration>) {
+        let max_line = self.options.max_line;
+        let own_bytes_max = self.own_bytes_max();
+        let client = &mut self.clients[who];
+        if wait == Some(Duration::ZERO) || client.socket().edge {
+            return;
+        }
+        let is_client = client.gone.is_none();
+        let has_line = is_client && client.has_line(max_line);
+        let unread = {
+            let socket = client.socket();
+            !socket.arrived.is_empty()
+                || (socket.reset && !client.read_failed)
+                || (socket.closed && !client.input_ended && !socket.reset)
+        };
+        if !has_line && !unread {
+            return;
+        }
+        let (bytes, lines) = client.waiting(true);
+        if is_client && client.socket().blocked && bytes + lines * DETAIL_BYTES > own_bytes_max {
+            return;
+        }
+        client.earn(self.options.rate, self.now);
+        let is_throttled = is_client && self.options.rate > 0 && client.allowance < 1.0;
+        assert!(
+            is_throttled,
+            "client {who} starves: a line {has_line}, unread input {unread}, {bytes} own bytes wait for it, {:?}",
+            client.gone
+        );
+        let until = Duration::from_secs_f64((1.0 - client.allowance) / f64::from(self.options.rate));
+        let woken = wait.is_some_and(|wait| wait <= until + Duration::from_millis(1));
+        assert!(woken, "client {who} may go on in {until:?}, and the hub waits for {wait:?}");
+    }
+
+    /// Nobody is kept longer than they may be, and the hub wakes up in time for it.
+    fn judge_deadline(&self, who: Who, wait: Option<Duration>) {
+        let client = &self.clients[who];
+        let deadline = match client.gone {
+            Some(Gone { finished: false, at, .. }) => {
+                let socket = client.socket();
+                let is_over = client.farewell.is_some() && client.input_ended && !socket.edge;
+                assert!(!is_over, "client {who} has got its last words and has closed its side");
+                at + self.linger()
+            }
+            Some(Gone { at, .. }) => {
+                assert!(!client.wanted.is_empty(), "client {who} has got all and has closed its side");
+                let without_progress = client.written_at.max(at) + FINISH_WITHOUT_PROGRESS;
+                self.stopped_at.map_or(without_progress, |at| at + self.options.drain)
+            }
+            None if self.options.idle_timeout.is_zero() || self.options.rate > 0 || client.was_blocked => {
+                return;
+            }
+            None => client.heard_at + self.options.idle_timeout,
+        };
+        assert!(self.now < deadline, "client {who} should have been closed by now: {:?}", client.gone);
+        let woken = wait.is_some_and(|wait| self.now + wait <= deadline);
+        assert!(
+            woken,
+            "client {who} has time until {deadline:?}, it is {:?} and the hub waits {wait:?}",
+            self.now
+        );
+    }
+
+    /// The hub has closed the connection. Was it right?
+    fn judge_end(&self, who: Who, lingered: usize) {
+        let client = &self.clients[who];
+        let gone = client.gone.expect("whoever is closed has left");
+        let passed = |since: Duration, wait| self.now >= since + wait;
+        let stop_is_over = self.stopped_at.is_some_and(|at| passed(at, self.options.drain));
+        if gone.mute && !gone.finished && !client.read_failed && !client.abandoned {
+            let idle = self.options.idle_timeout;
+            let is_idle = !idle.is_zero() && gone.at - gone.heard_at >= idle;
+            // Nor is it kept to be carried out bit by bit.
+            let is_throttled = self.options.rate > 0 && client.allowance < 1.0;
+            let may = is_idle || is_throttled || self.stopped_at.is_some() || self.has_little_memory();
+            assert!(may, "client {who} cannot be written to, and what it had sent was not carried out");
+        }
+        if client.abandoned || client.read_failed || client.write_failed || stop_is_over {
+            return;
+        }
+        if passed(client.written_at, FINISH_WITHOUT_PROGRESS) && gone.finished {
+            return;
+        }
+        let got_all = client.wanted.is_empty() && client.unfinished.is_empty();
+        if gone.finished {
+            // Nothing says when such a client is ended for want of memory, but its last line, if it gets that.
+            let may_be_ended = self.has_little_memory();
+            assert!(got_all || may_be_ended, "client {who} was closed before it had got all");
+            return;
+        }
+        if lingered > LINGERING_MAX {
+            return;
+        }
+        // There is no room for what remains of a long line.
+        if self.has_little_memory() && !client.unfinished.is_empty() {
+            return;
+        }
+        assert!(
+            (client.farewell.is_some() && client.input_ended) || passed(gone.at, self.linger()),
+            "client {who} was closed and not told why, or not waited for: {:?}",
+            client.farewell
+        );
+    }
+
+    fn print(&self, entry: &Entry) {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).chars().take(300).collect::<String>();
+        match entry {
+            Entry::Read(who, bytes) => println!("  {who} read {}: {:?}", bytes.len(), text(bytes)),
+            Entry::Wrote(who, bytes) => println!("  {who} wrote {}: {:?}", bytes.len(), text(bytes)),
+            other => println!("  {other:?}"),
+        }
+    }
+}
