@@ -119,11 +119,11 @@ impl Chat {
             return Err(Refusal::TooManyRooms);
         }
         let room = found.unwrap_or_else(|| self.create_room(name));
-        let Some(members) = self.rooms.0.get_mut(room as usize).map(|room| &mut room.members) else {
+        let Some(members) = self.rooms.get_mut(room).map(|room| &mut room.members) else {
             return Ok(());
         };
         let joined = Joined { room, position: members.len() as u32 };
-        if let Some(rooms) = self.clients.rooms_mut(client) {
+        if let Some(rooms) = self.clients.get_mut(client).map(|client| &mut client.rooms) {
             members.push(Member { client, place: rooms.as_slice().len() as u32 });
             rooms.push(joined);
         }
@@ -149,14 +149,19 @@ impl Chat {
         self.rooms.entry(room).map_or("", Entry::name)
     }
 
-    /// Whether the client is in the room.
+    /// Whether the client is in the room. Looks through the shorter of the two lists that say so.
     pub fn is_member(&self, client: ClientId, room: RoomId) -> bool {
-        self.joined(client).iter().any(|joined| joined.room == room)
+        let (joined, members) = (self.joined(client), self.members(room));
+        if joined.len() <= members.len() {
+            joined.iter().any(|joined| joined.room == room)
+        } else {
+            members.iter().any(|member| member.client == client)
+        }
     }
 
     /// The members of a room, each once, in no order that means anything.
     pub fn members(&self, room: RoomId) -> &[Member] {
-        self.rooms.0.get(room as usize).map_or(&[], |room| &room.members)
+        self.rooms.get(room).map_or(&[], |room| &room.members)
     }
 
     /// The rooms that a client is in.
@@ -179,6 +184,11 @@ impl Chat {
         self.room_names.len()
     }
 
+    /// All rooms have a lower number than this.
+    pub fn room_ids(&self) -> usize {
+        self.rooms.bound()
+    }
+
     /// What long room names take: the one thing in these tables whose size a client chooses. In bytes.
     pub fn long_name_bytes(&self) -> usize {
         self.long_name_bytes
@@ -190,21 +200,21 @@ impl Chat {
     }
 
     fn joined(&self, client: ClientId) -> &[Joined] {
-        let found = self.clients.0.get(client as usize).and_then(Option::as_ref);
+        let found = self.clients.get(client);
         found.map_or(&[], |client| client.rooms.as_slice())
     }
 
     fn create_room(&mut self, name: &str) -> RoomId {
         let name = self.room_names.entry(name);
         self.long_name_bytes += long_bytes(&name);
-        let room = self.rooms.0.insert(Room { name, members: Vec::new() }) as RoomId;
+        let room = self.rooms.insert(Room { name, members: Vec::new() });
         self.room_names.link(&mut self.rooms, room);
         room
     }
 
     /// Takes one member out of both lists. The last of each list moves into the gap, and is told where it is now.
     fn remove_member(&mut self, room: RoomId, position: u32) {
-        let Some(members) = self.rooms.0.get_mut(room as usize).map(|room| &mut room.members) else { return };
+        let Some(members) = self.rooms.get_mut(room).map(|room| &mut room.members) else { return };
         debug_assert!((position as usize) < members.len());
         if position as usize >= members.len() {
             return;
@@ -221,10 +231,10 @@ impl Chat {
         }
         let is_empty = members.is_empty();
 
-        if let Some(rooms) = self.clients.rooms_mut(removed.client) {
+        if let Some(rooms) = self.clients.get_mut(removed.client).map(|client| &mut client.rooms) {
             rooms.swap_remove(removed.place as usize);
             if let Some(moved) = rooms.as_slice().get(removed.place as usize)
-                && let Some(other) = self.rooms.0.get_mut(moved.room as usize)
+                && let Some(other) = self.rooms.get_mut(moved.room)
                 && let Some(member) = other.members.get_mut(moved.position as usize)
             {
                 member.place = removed.place;
@@ -232,11 +242,8 @@ impl Chat {
         }
         if is_empty {
             self.room_names.unlink(&mut self.rooms, room);
-            if let Some(room) = self.rooms.0.try_remove(room as usize) {
+            if let Some(room) = self.rooms.remove(room) {
                 self.long_name_bytes -= long_bytes(&room.name);
-            }
-            if self.rooms.0.capacity() > 1024 && self.rooms.0.len() < self.rooms.0.capacity() / 4 {
-                self.rooms.0.shrink_to_fit();
             }
         }
     }
@@ -244,27 +251,26 @@ impl Chat {
     /// Panics if the tables do not agree with each other. For tests: it looks at everything.
     pub fn check(&self) {
         let mut memberships = 0;
-        for (client, record) in self.clients.0.iter().enumerate() {
-            let Some(record) = record else { continue };
+        for (client, record) in self.clients.iter() {
             let name = record.nickname.name();
-            assert_eq!(self.nicknames.find(&self.clients, name), Some(client as u32), "nickname {name:?}");
+            assert_eq!(self.nicknames.find(&self.clients, name), Some(client), "nickname {name:?}");
             assert!(record.rooms.as_slice().len() <= self.max_rooms);
             for (place, joined) in record.rooms.as_slice().iter().enumerate() {
                 let member = self.members(joined.room)[joined.position as usize];
-                assert_eq!(member, Member { client: client as u32, place: place as u32 });
+                assert_eq!(member, Member { client, place: place as u32 });
                 memberships += 1;
             }
         }
         let mut long_name_bytes = 0;
-        for (room, record) in &self.rooms.0 {
+        for (room, record) in self.rooms.iter() {
             assert!(!record.members.is_empty(), "an empty room is removed");
-            assert_eq!(self.find_room(record.name.name()), Some(room as u32));
+            assert_eq!(self.find_room(record.name.name()), Some(room));
             memberships -= record.members.len();
             long_name_bytes += long_bytes(&record.name);
         }
         assert_eq!(memberships, 0, "every membership stands in both tables");
-        assert_eq!(self.nicknames.len(), self.clients.0.iter().flatten().count());
-        assert_eq!(self.room_names.len(), self.rooms.0.len());
+        assert_eq!(self.nicknames.len(), self.clients.len());
+        assert_eq!(self.room_names.len(), self.rooms.len());
         assert_eq!(self.long_name_bytes, long_name_bytes);
     }
 }

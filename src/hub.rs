@@ -22,13 +22,12 @@ use std::collections::{BinaryHeap, HashMap};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use slab::Slab;
-
 use crate::chat::{Chat, ClientId};
 use crate::connection::{Connection, Phase, Stream};
 use crate::options::Options;
 use crate::outbox::Memory;
 use crate::protocol::Farewell;
+use crate::slots::Slots;
 use crate::timers::{Kind, Timed, Timer, Timers};
 use crate::turn::Turn;
 
@@ -59,7 +58,7 @@ pub struct Event {
 #[derive(Debug)]
 pub struct Hub<S> {
     options: Options,
-    connections: Connections<S>,
+    connections: Slots<Connection<S>>,
     chat: Chat,
     turn: Turn,
     memory: Memory,
@@ -88,22 +87,9 @@ pub struct Hub<S> {
     notices: Notices,
 }
 
-#[derive(Debug)]
-struct Connections<S>(Slab<Connection<S>>);
-
-impl<S> Timed for Connections<S> {
+impl<S> Timed for Slots<Connection<S>> {
     fn timer_mut(&mut self, slot: u32) -> Option<&mut Timer> {
-        self.0.get_mut(slot as usize).map(|connection| &mut connection.timer)
-    }
-}
-
-impl<S> Connections<S> {
-    fn get(&self, client: ClientId) -> Option<&Connection<S>> {
-        self.0.get(client as usize)
-    }
-
-    fn get_mut(&mut self, client: ClientId) -> Option<&mut Connection<S>> {
-        self.0.get_mut(client as usize)
+        self.get_mut(slot).map(|connection| &mut connection.timer)
     }
 }
 
@@ -112,7 +98,7 @@ impl<S: Stream> Hub<S> {
     pub fn new(options: &Options) -> Self {
         Hub {
             options: options.clone(),
-            connections: Connections(Slab::new()),
+            connections: Slots::default(),
             chat: Chat::new(options.max_rooms),
             turn: Turn::default(),
             memory: Memory::default(),
@@ -139,7 +125,7 @@ impl<S: Stream> Hub<S> {
     /// connection's until the end of the turn in which it is closed; events are told under it.
     pub fn connect(&mut self, stream: S, address: Option<IpAddr>, now: Duration) -> ClientId {
         self.now = now;
-        let client = self.connections.0.insert(Connection::new(stream)) as ClientId;
+        let client = self.connections.insert(Connection::new(stream));
         self.counters.accepted += 1;
         self.turn.admit(client);
         self.clients += 1;
@@ -219,12 +205,12 @@ impl<S: Stream> Hub<S> {
 
     /// Connections that are open, those included that are about to be closed.
     pub fn connections_len(&self) -> usize {
-        self.connections.0.len()
+        self.connections.len()
     }
 
     /// Whether no connection is left.
     pub fn is_empty(&self) -> bool {
-        self.connections.0.is_empty()
+        self.connections.is_empty()
     }
 
     /// The tables, to look at.
@@ -255,7 +241,7 @@ impl<S: Stream> Hub<S> {
 
     fn check_turn(&self) {
         debug_assert!(!self.turn.has_news() && self.closed.is_empty() && self.too_slow.is_empty());
-        debug_assert!(self.clients <= self.connections.0.len());
+        debug_assert!(self.clients <= self.connections.len());
         debug_assert!(self.chat.clients_len() <= self.clients);
     }
 
@@ -265,8 +251,7 @@ impl<S: Stream> Hub<S> {
         self.check_turn();
         let mut chunks = HashMap::new();
         let (mut held, mut clients, mut active) = (0, 0, 0);
-        for (client, connection) in &self.connections.0 {
-            let client = client as ClientId;
+        for (client, connection) in self.connections.iter() {
             let is_active = connection.phase == Phase::Active;
             assert_eq!(
                 is_active,

@@ -30,7 +30,7 @@
 //! 5. [`outbox`]: what the kernel would not take, kept once for all who wait for it.
 //! 6. [`connection`]: one client: a stream, its unfinished input, its outbox.
 //! 7. [`hub`]: every connection, and what a turn does with them: read, carry out, deliver, flush, end. With
-//!    [`timers`], the time-outs.
+//!    [`timers`], the time-outs, and [`slots`], the table in which connections lie.
 //! 8. [`server`]: the poll loop, the listeners and the signals. The one place that polls and looks at the clock.
 //! 9. [`options`] and [`logging`]: the command line, and where the log goes. `main.rs` puts it all together.
 //!
@@ -55,6 +55,7 @@ pub mod options;
 pub mod outbox;
 pub mod protocol;
 pub mod server;
+pub mod slots;
 pub mod timers;
 pub mod turn;
 

@@ -4,7 +4,7 @@
 //! wait for is in memory once. [`Memory`] counts what is really allocated.
 
 use std::collections::VecDeque;
-use std::io::{self, Write};
+use std::io::{self, BufRead, Write};
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -207,8 +207,14 @@ impl Outbox {
 
     /// Whether more than one line of others waits.
     pub fn others_lines_are_many(&self) -> bool {
-        let others = self.waiting.iter().filter(|piece| !piece.own);
-        others.flat_map(Waiting::bytes).filter(|&&byte| byte == b'\n').nth(1).is_some()
+        let mut lines = 0;
+        for piece in self.waiting.iter().filter(|piece| !piece.own) {
+            let mut bytes = piece.bytes();
+            while lines < 2 && bytes.skip_until(b'\n').is_ok_and(|skipped| skipped > 0) {
+                lines += 1;
+            }
+        }
+        lines > 1
     }
 
     /// Panics if the sums are not those of the parts; notes each chunk and its bytes by its address. For tests.

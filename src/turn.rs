@@ -22,6 +22,10 @@ use crate::outbox::{Chunk, Memory, Outbox};
 /// A turn that has written so much is sent out early, so that the buffers have a bound: this, and one line.
 const TURN_BYTES: usize = 64 << 10;
 
+/// The same for the number of pieces, beside one for each room that a client is in: rooms that take turns in talking
+/// would make one for each message and member.
+const PIECES_MAX: usize = 64 << 10;
+
 const NONE: u32 = u32::MAX;
 
 /// A link of the list that a room or a client has in this turn. All of them stand in one vector.
@@ -77,6 +81,8 @@ pub struct Turn {
     messages: Vec<u8>,
     replies: Vec<u8>,
     pieces: Vec<Piece>,
+    /// How many more the rooms will make when they are settled, beside one for each member.
+    promised: usize,
     /// What is new, by room.
     news: Vec<Chain>,
     /// The rooms with news.
@@ -101,10 +107,14 @@ impl Turn {
         }
     }
 
-    /// Gives back the room of clients that are no more: there is none from this number on.
-    pub fn shrink(&mut self, clients: usize) {
-        self.shares.truncate(clients);
-        self.shares.shrink_to_fit();
+    /// Gives back what was for clients and rooms that are no more: all numbers are lower than these.
+    pub fn shrink(&mut self, clients: usize, rooms: usize) {
+        for (chains, wanted) in [(&mut self.shares, clients), (&mut self.news, rooms)] {
+            if chains.len() > 1024 && wanted < chains.len() / 4 {
+                chains.truncate(wanted);
+                chains.shrink_to_fit();
+            }
+        }
     }
 
     /// A reply to `client`, which `write` appends.
@@ -123,9 +133,15 @@ impl Turn {
         }
     }
 
-    /// A message to `room`, which `write` appends. `own`: its sender, if that is in the room; the reply to the request
-    /// that causes the message has been given just before.
-    pub fn message(&mut self, room: RoomId, own: Option<ClientId>, write: impl FnOnce(&mut Vec<u8>)) {
+    /// A message to `room`, which has so many members, and which `write` appends. `own`: its sender, if that is in the
+    /// room; the reply to the request that causes the message has been given just before.
+    pub fn message(
+        &mut self,
+        room: RoomId,
+        members: usize,
+        own: Option<ClientId>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
         let at = self.messages.len() as u32;
         write(&mut self.messages);
         let end = self.messages.len() as u32;
@@ -139,13 +155,12 @@ impl Turn {
             self.news.resize(room as usize + 1, EMPTY);
         }
         let Some(news) = self.news.get_mut(room as usize) else { return };
-        if news.first == NONE {
-            self.rooms.push(room);
-        }
         match self.pieces.get_mut(news.last as usize) {
-            Some(last) if last.end == at => last.end = end,
-            _ => append(news, &mut self.pieces, Piece { next: NONE, at, end, reply_start: 0, reply_end: 0 }),
+            Some(last) if last.end == at => return last.end = end,
+            Some(_) => self.promised += members,
+            None => self.rooms.push(room),
         }
+        append(news, &mut self.pieces, Piece { next: NONE, at, end, reply_start: 0, reply_end: 0 });
     }
 
     /// Hands what is new in a room to its members. To be called before a member comes or goes.
@@ -179,6 +194,7 @@ impl Turn {
     /// Whether the turn has written so much that it should be sent out now.
     pub fn is_full(&self) -> bool {
         self.messages.len() + self.replies.len() >= TURN_BYTES
+            || self.pieces.len() + self.promised >= PIECES_MAX
     }
 
     /// The share that was laid out last, as one piece.
@@ -244,6 +260,7 @@ impl Turn {
             shrink(buffer, used);
         }
         let used = self.pieces.len();
+        self.promised = 0;
         self.pieces.clear();
         shrink(&mut self.pieces, used);
     }
@@ -369,7 +386,7 @@ mod tests {
     }
 
     fn say(turn: &mut Turn, room: RoomId, own: Option<ClientId>, text: &str) {
-        turn.message(room, own, |out| out.extend_from_slice(format!("{text}\n").as_bytes()));
+        turn.message(room, 2, own, |out| out.extend_from_slice(format!("{text}\n").as_bytes()));
     }
 
     fn reply(turn: &mut Turn, client: ClientId, text: &str) {

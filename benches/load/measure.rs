@@ -2,7 +2,7 @@
 
 use hdrhistogram::Histogram;
 
-use crate::process::Process;
+use crate::process::{Process, host_cpu};
 
 /// Latencies in nanoseconds, to three digits, up to two minutes.
 pub type Latency = Histogram<u64>;
@@ -21,6 +21,8 @@ pub struct Sample {
     pub units: u64,
     /// CPU time of the server, if it can be seen.
     pub server_cpu: Option<u64>,
+    /// CPU time of everything on this host but the server and the generator.
+    pub others_cpu: Option<u64>,
     /// How long the generator has waited for the server.
     pub waited: u64,
     /// Memory of the server that is resident now, in bytes.
@@ -84,14 +86,21 @@ impl Meter {
             units: end.units - begin.units,
             server_cpu: cpu.map(|cpu| cpu / 1e9),
             server_busy: cpu.map(|cpu| cpu / nanoseconds),
+            others: end
+                .others_cpu
+                .zip(begin.others_cpu)
+                .map(|(end, begin)| end.saturating_sub(begin) as f64 / nanoseconds),
             generator_busy: 1.0 - (end.waited - begin.waited) as f64 / nanoseconds,
         }
     }
 
     fn sample(&self, at: u64, waited: u64) -> Sample {
         let server_cpu = self.process.and_then(Process::cpu);
+        let own = Process(std::process::id()).cpu();
+        let others_cpu =
+            host_cpu().zip(own).map(|(all, own)| all.saturating_sub(own + server_cpu.unwrap_or(0)));
         let resident = self.process.and_then(Process::memory).map_or(0, |memory| memory.resident);
-        Sample { at, units: self.units, server_cpu, waited, resident }
+        Sample { at, units: self.units, server_cpu, others_cpu, waited, resident }
     }
 }
 
@@ -105,6 +114,8 @@ pub struct Measured {
     /// Shares of one CPU.
     pub server_busy: Option<f64>,
     pub generator_busy: f64,
+    /// What everything else on the host took of its CPUs.
+    pub others: Option<f64>,
 }
 
 impl Measured {
@@ -189,13 +200,18 @@ impl Outcome {
                 .notes
                 .push(format!("the generator was the bottleneck: it was busy for {busy:.0} % of the time"));
         }
+        if let Some(others) = measured.others.filter(|others| *others > 0.15) {
+            let others = others * 100.0;
+            outcome.notes.push(format!("the host was not quiet: other programs took {others:.0} % of a CPU"));
+        }
         outcome.latency = Some(meter.latency);
         outcome.samples = meter.samples;
         outcome
     }
 
-    /// Moves the named figure to the front: by it servers are compared.
+    /// For loads whose pace is fixed: servers are compared by the figure `name`, and not by how much they carry.
     pub fn led_by(mut self, name: &str) -> Outcome {
+        self.figures.retain(|figure| figure.name != DELIVERY.per_cpu);
         if let Some(at) = self.figures.iter().position(|figure| figure.name == name) {
             self.figures[..=at].rotate_right(1);
         }

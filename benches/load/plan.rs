@@ -127,7 +127,8 @@ impl Plan {
                 let bound = sizes.bound.unwrap_or(Duration::from_millis(50));
                 let (most_clients, step) = (small(most, 200).min(most), small(1000, 100));
                 let about = format!(
-                    "the load that one room of {receivers} carries with a p99 of {bound:?}, and how many one room may have"
+                    "the load that one room of {receivers} carries with a p99 of at most {} ms, and how many one room may have",
+                    bound.as_millis()
                 );
                 (Work::Capacity(Search { receivers, bound, most_clients, step }), about)
             }

@@ -44,6 +44,17 @@ impl Process {
     }
 }
 
+/// CPU time that everything on this host has used so far, in nanoseconds: to see whether something else ran beside.
+pub fn host_cpu() -> Option<u64> {
+    const NANOSECONDS_PER_TICK: u64 = 10_000_000;
+    let stat = fs::read_to_string("/proc/stat").ok()?;
+    let times: Vec<u64> =
+        stat.lines().next()?.split_whitespace().filter_map(|time| time.parse().ok()).collect();
+    // User, nice, system, idle, waiting for disks, interrupts, soft interrupts, stolen by other virtual machines.
+    let [user, nice, system, _, _, interrupts, soft, stolen, ..] = times[..] else { return None };
+    Some((user + nice + system + interrupts + soft + stolen) * NANOSECONDS_PER_TICK)
+}
+
 /// Which CPU the generator runs on and which the server. With a single CPU both share it, and with `None` nothing is
 /// pinned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -41,11 +41,11 @@ pub fn run(options: &Options, plans: &[Plan], kinds: &[Kind], place: &Place) -> 
         for round in 0..options.rounds {
             for series in &mut series {
                 let what = format!("{} · {}", plan.name, series.kind.name());
-                bar.set_message(if options.rounds > 1 {
-                    format!("{what} · round {}", round + 1)
-                } else {
-                    what
-                });
+                let what = if options.rounds > 1 { format!("{what} · round {}", round + 1) } else { what };
+                if bar.is_hidden() {
+                    eprintln!("{what}");
+                }
+                bar.set_message(what);
                 let begin = bar.position();
                 let whole = (options.duration.as_secs_f64() * plan.weight() * 1e3) as u64;
                 let furthest = Cell::new(begin);

@@ -181,7 +181,9 @@ impl Server {
         let mut command = match cpus {
             Some(cpus) => {
                 let mut command = Command::new("taskset");
-                command.arg("-c").arg(cpus.server.to_string()).arg(program);
+                command.arg("-c").arg(cpus.server.to_string());
+                // If the generator is killed, the server goes with it.
+                command.args(["setpriv", "--pdeathsig", "KILL"]).arg(program);
                 command
             }
             None => Command::new(program),

@@ -101,9 +101,9 @@ pub struct Swarm<'d> {
 }
 
 impl<'d> Swarm<'d> {
-    pub fn new(dialect: &'d dyn Dialect, address: SocketAddr) -> io::Result<Swarm<'d>> {
+    pub fn new(dialect: &'d dyn Dialect, address: SocketAddr) -> Result<Swarm<'d>, Fault> {
         Ok(Swarm {
-            poll: Poll::new()?,
+            poll: Poll::new().map_err(|error| Fault::Broken(error.to_string()))?,
             events: Events::with_capacity(4096),
             dialect,
             address,

@@ -3,8 +3,9 @@
 use super::Figures;
 
 /// The table that is printed in the end.
-pub struct Table {
-    heads: [String; 2],
+pub struct Table<'a> {
+    small: &'a Figures,
+    large: &'a Figures,
     rows: Vec<Row>,
 }
 
@@ -43,31 +44,23 @@ impl Row {
     }
 }
 
-impl Table {
-    /// An empty table for houses of these sizes.
-    pub fn new(small: usize, large: usize) -> Self {
-        Table {
-            heads: [small, large].map(|clients| format!("{} clients", number(clients as f64))),
-            rows: Vec::new(),
-        }
+impl<'a> Table<'a> {
+    /// An empty table for these two houses.
+    pub fn new(small: &'a Figures, large: &'a Figures) -> Self {
+        Table { small, large, rows: Vec::new() }
     }
 
     /// Adds a figure.
-    pub fn row(
-        &mut self,
-        name: &'static str,
-        figure: impl Fn(&Figures) -> f64,
-        small: &Figures,
-        large: &Figures,
-    ) -> &mut Row {
-        let (small, large) = (figure(small), figure(large));
+    pub fn row(&mut self, name: &'static str, figure: impl Fn(&Figures) -> f64) -> &mut Row {
+        let (small, large) = (figure(self.small), figure(self.large));
         self.rows.push(Row { name, small, large, at_most: None, ratio_at_most: None });
         self.rows.last_mut().expect("it has just been pushed")
     }
 
     /// Prints it.
     pub fn print(&self) {
-        let [small, large] = &self.heads;
+        let [small, large] =
+            [self.small, self.large].map(|house| format!("{} clients", number(house.clients as f64)));
         println!("{:<30} {small:>16} {large:>18} {:>6}  goal", "", "ratio");
         for row in &self.rows {
             let (small, large) = (number(row.small), number(row.large));

@@ -1,9 +1,10 @@
-//! Where the records of the two tables lie: clients under the numbers that the caller gives them, rooms in a slab.
+//! Where the records of the two tables lie.
 
 use slab::Slab;
 
 use super::directory::{Entry, Records};
 use super::{ClientId, Member, RoomId};
+use crate::slots::Slots;
 
 /// A room that a client is in.
 #[derive(Clone, Copy, Debug)]
@@ -33,63 +34,82 @@ pub struct Room {
     pub members: Vec<Member>,
 }
 
-#[derive(Debug, Default)]
-pub struct Clients(pub Vec<Option<Client>>);
-
-#[derive(Debug, Default)]
-pub struct Rooms(pub Slab<Room>);
+/// The clients' records, under the numbers that the caller gives them.
+pub type Clients = Slots<Client>;
 
 impl Clients {
-    pub fn put(&mut self, client: ClientId, record: Client) {
-        let index = client as usize;
-        if index >= self.0.len() {
-            self.0.resize_with(index + 1, || None);
-        }
-        if let Some(place) = self.0.get_mut(index) {
-            debug_assert!(place.is_none(), "client {client} is there already");
-            *place = Some(record);
-        }
-    }
-
-    /// Empties the slot, and gives memory back when those at the end are empty.
-    pub fn take(&mut self, client: ClientId) {
-        if let Some(place) = self.0.get_mut(client as usize) {
-            *place = None;
-        }
-        while let Some(None) = self.0.last() {
-            self.0.pop();
-        }
-        if self.0.capacity() > 1024 && self.0.len() < self.0.capacity() / 4 {
-            self.0.shrink_to(self.0.len() * 2);
-        }
-    }
-
-    pub fn rooms_mut(&mut self, client: ClientId) -> Option<&mut JoinedRooms> {
-        Some(&mut self.0.get_mut(client as usize)?.as_mut()?.rooms)
-    }
-
+    /// The entry at this place of the client's list of rooms.
     pub fn joined_mut(&mut self, client: ClientId, place: u32) -> Option<&mut Joined> {
-        self.rooms_mut(client)?.as_mut_slice().get_mut(place as usize)
+        self.get_mut(client)?.rooms.as_mut_slice().get_mut(place as usize)
     }
 }
 
 impl Records for Clients {
     fn entry(&self, slot: u32) -> Option<&Entry> {
-        Some(&self.0.get(slot as usize)?.as_ref()?.nickname)
+        Some(&self.get(slot)?.nickname)
     }
 
     fn entry_mut(&mut self, slot: u32) -> Option<&mut Entry> {
-        Some(&mut self.0.get_mut(slot as usize)?.as_mut()?.nickname)
+        Some(&mut self.get_mut(slot)?.nickname)
+    }
+}
+
+/// The rooms' records.
+#[derive(Debug, Default)]
+pub struct Rooms {
+    slab: Slab<Room>,
+    /// Rooms removed since the slab was made smaller for the last time.
+    removed: usize,
+}
+
+impl Rooms {
+    pub fn insert(&mut self, room: Room) -> RoomId {
+        self.slab.insert(room) as RoomId
+    }
+
+    /// Removes a room. Once in a while memory is given back: making the slab smaller walks all of it, so that has to be
+    /// paid for by as many removals.
+    pub fn remove(&mut self, room: RoomId) -> Option<Room> {
+        let removed = self.slab.try_remove(room as usize)?;
+        self.removed += 1;
+        let slots = self.slab.capacity();
+        let is_sparse = slots > 1024 && self.slab.len() < slots / 4;
+        if is_sparse && (self.removed > slots / 4 || self.slab.is_empty()) {
+            self.slab.shrink_to_fit();
+            self.removed = 0;
+        }
+        Some(removed)
+    }
+
+    pub fn get(&self, room: RoomId) -> Option<&Room> {
+        self.slab.get(room as usize)
+    }
+
+    pub fn get_mut(&mut self, room: RoomId) -> Option<&mut Room> {
+        self.slab.get_mut(room as usize)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (RoomId, &Room)> {
+        self.slab.iter().map(|(room, record)| (room as RoomId, record))
+    }
+
+    pub fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    /// All rooms have a lower number than this.
+    pub fn bound(&self) -> usize {
+        self.slab.capacity()
     }
 }
 
 impl Records for Rooms {
     fn entry(&self, slot: u32) -> Option<&Entry> {
-        Some(&self.0.get(slot as usize)?.name)
+        Some(&self.get(slot)?.name)
     }
 
     fn entry_mut(&mut self, slot: u32) -> Option<&mut Entry> {
-        Some(&mut self.0.get_mut(slot as usize)?.name)
+        Some(&mut self.get_mut(slot)?.name)
     }
 }
 

@@ -108,17 +108,13 @@ impl<S: Stream> Hub<S> {
     /// Frees the slots of what has been closed. Only now: an event of this turn may not meet a new client in an old slot.
     pub(super) fn reap(&mut self) {
         while let Some(client) = self.closed.pop() {
-            let closed = self.connections.0.try_remove(client as usize);
+            let closed = self.connections.take(client);
             debug_assert!(
                 closed.is_some_and(|closed| closed.counted_bytes() == 0),
                 "its memory was given back"
             );
         }
-        let slots = &mut self.connections.0;
-        if slots.capacity() > 1024 && slots.len() < slots.capacity() / 4 {
-            slots.shrink_to_fit();
-            self.turn.shrink(slots.capacity());
-        }
+        self.turn.shrink(self.connections.bound(), self.chat.room_ids());
     }
 
     /// Ends those whose time is over.
@@ -148,8 +144,7 @@ impl<S: Stream> Hub<S> {
         // What the turn has for them is theirs, and may be what frees memory when it has gone out.
         self.flush();
         let mut holders: Vec<(usize, ClientId)> = Vec::new();
-        for (client, connection) in &self.connections.0 {
-            let client = client as ClientId;
+        for (client, connection) in self.connections.iter() {
             let holds = connection.output_bytes() + connection.counted_bytes();
             let holds = holds + self.chat.long_name_bytes_of(client);
             if holds > 0 && connection.phase != Phase::Closed {
@@ -178,8 +173,7 @@ impl<S: Stream> Hub<S> {
         self.now = now;
         self.stopping = true;
         self.timers.set_wait(Kind::Lingering, drain);
-        let clients: Vec<ClientId> =
-            self.connections.0.iter().map(|(client, _)| client as ClientId).collect();
+        let clients: Vec<ClientId> = self.connections.iter().map(|(client, _)| client).collect();
         for client in clients {
             match self.connections.get(client).map(|connection| connection.phase) {
                 Some(Phase::Active) => self.say_farewell(client, Farewell::ShuttingDown),

@@ -30,8 +30,6 @@ enum Stop {
     Budget,
     /// `--rate`: it may go on then.
     Throttled(Duration),
-    /// It does not read its replies: it is read from again when it has.
-    BackPressure,
     /// It is a client no more.
     Gone,
 }
@@ -63,11 +61,7 @@ impl<S: Stream> Hub<S> {
             lines.hold(fresh);
             let ended = self.connections.get(client).is_some_and(|connection| connection.ended);
             if stop == Stop::NoMoreLines && ended {
-                if let Some(found) = lines.finish(self.options.max_line) {
-                    self.carry_out(client, found);
-                }
-                self.finish(client);
-                stop = Stop::Gone;
+                stop = self.carry_out_last_line(client, &mut lines);
             }
             self.go_on_later(client, lines, stop);
         }
@@ -96,7 +90,8 @@ impl<S: Stream> Hub<S> {
                 self.timers.start(&mut self.connections, client, Kind::Idle, self.now);
                 Some(read)
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            // Of a client that does not listen, all that it had sent has been carried out.
+            Err(error) if error.kind() == ErrorKind::WouldBlock && !connection.mute => {
                 connection.readable = false;
                 Some(0)
             }
@@ -112,12 +107,7 @@ impl<S: Stream> Hub<S> {
         for _ in 0..LINES_PER_TURN {
             if self.turn.is_full() {
                 self.flush();
-                if self.connections.get(client).is_none_or(|connection| connection.phase != Phase::Active) {
-                    return Stop::Gone;
-                }
-                if self.has_back_pressure(client) {
-                    return Stop::BackPressure;
-                }
+                return Stop::Budget;
             }
             if let Some(until) = self.throttled_until(client) {
                 return Stop::Throttled(until);
@@ -130,6 +120,20 @@ impl<S: Stream> Hub<S> {
         Stop::Budget
     }
 
+    /// The end of the input: what is left is a last line without its line end. With it the client leaves.
+    fn carry_out_last_line(&mut self, client: ClientId, lines: &mut Lines) -> Stop {
+        if !lines.is_empty()
+            && let Some(until) = self.throttled_until(client)
+        {
+            return Stop::Throttled(until);
+        }
+        if let Some(found) = lines.finish(self.options.max_line) {
+            self.carry_out(client, found);
+        }
+        self.finish(client);
+        Stop::Gone
+    }
+
     /// Puts back what is left of the input, and sees to it that the client is come back to.
     fn go_on_later(&mut self, client: ClientId, mut lines: Lines, stop: Stop) {
         let Some(connection) = self.connections.get_mut(client) else { return };
@@ -140,11 +144,13 @@ impl<S: Stream> Hub<S> {
         match stop {
             Stop::NoMoreLines if connection.readable => self.queue(client),
             Stop::Budget => self.queue(client),
+            // Its sender has gone: it is not kept to be carried out bit by bit.
+            Stop::Throttled(_) if connection.mute => self.close(client),
             Stop::Throttled(until) => {
                 connection.throttled = true;
                 self.throttled.push(Reverse((until, client)));
             }
-            Stop::NoMoreLines | Stop::BackPressure | Stop::Gone => {}
+            Stop::NoMoreLines | Stop::Gone => {}
         }
     }
 
@@ -202,9 +208,10 @@ impl<S: Stream> Hub<S> {
     fn post(&mut self, client: ClientId, room: RoomId, text: &str) {
         let own = self.chat.is_member(client, room).then_some(client);
         let (name, author) = (self.chat.room_name(room), self.chat.nickname(client));
-        self.turn.message(room, own, |out| protocol::get_message(out, name, author, text));
+        let members = self.chat.members(room).len();
+        self.turn.message(room, members, own, |out| protocol::get_message(out, name, author, text));
         self.counters.messages += 1;
-        self.counters.deliveries += self.chat.members(room).len() as u64;
+        self.counters.deliveries += members as u64;
     }
 
     /// Before the members of a room change, what was sent in this turn is handed to those that it was sent to.

@@ -4,7 +4,6 @@ use std::fmt;
 use std::time::Duration;
 
 use super::Hub;
-use crate::chat::ClientId;
 use crate::connection::Stream;
 use crate::protocol::Farewell;
 
@@ -103,7 +102,7 @@ impl<S: Stream> Hub<S> {
     /// Logs a line of counters.
     pub fn log_counters(&self) {
         let (clients, rooms, memory) = (self.clients, self.chat.rooms_len(), self.memory_bytes());
-        let ending = self.connections.0.len() - self.clients;
+        let ending = self.connections.len() - self.clients;
         log::info!(
             "clients {clients}, rooms {rooms}, ending {ending}, waiting {memory} bytes; {}",
             self.counters
@@ -113,12 +112,12 @@ impl<S: Stream> Hub<S> {
     /// Logs those for whom most waits.
     pub fn log_waiting(&self) {
         let waiting =
-            self.connections.0.iter().map(|(client, connection)| (connection.waiting_bytes(), client));
+            self.connections.iter().map(|(client, connection)| (connection.waiting_bytes(), client));
         let mut waiting: Vec<_> = waiting.filter(|&(bytes, _)| bytes > 0).collect();
         waiting.sort_unstable_by(|a, b| b.cmp(a));
         for &(bytes, client) in waiting.iter().take(WAITING_LISTED) {
-            let Some(connection) = self.connections.0.get(client) else { continue };
-            let (nickname, peer) = (self.chat.nickname(client as ClientId), connection.stream.peer());
+            let Some(connection) = self.connections.get(client) else { continue };
+            let (nickname, peer) = (self.chat.nickname(client), connection.stream.peer());
             log::info!(
                 "{bytes} bytes wait for \"{nickname}\" from {peer}, {} to be written",
                 connection.output_bytes()

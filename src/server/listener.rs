@@ -19,6 +19,10 @@ use crate::options::{Listen, Options};
 /// Connections that may wait to be accepted; the system may allow fewer. mio's own choice is too few for a storm.
 const BACKLOG: i32 = 4096;
 
+/// So much may lie unsent in the kernel for one client; left to itself it takes up to 4 MB for each. What is on its way to a
+/// client that reads is not unsent, so this slows nobody down.
+const UNSENT_BYTES: u32 = 64 << 10;
+
 /// Probes of TCP keep-alive that may go unanswered.
 const KEEPALIVE_PROBES: u32 = 3;
 
@@ -145,6 +149,9 @@ fn listen_tcp(address: SocketAddr, keepalive: Duration) -> io::Result<TcpListene
         #[cfg(any(target_os = "linux", target_os = "android"))]
         socket.set_tcp_user_timeout(Some(keepalive))?;
     }
+    // What a client does not take should wait here, where it is counted, bounded and shared, not in the kernel.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
@@ -240,6 +247,7 @@ mod tests {
         assert!(options.keepalive().unwrap());
         assert_eq!(options.tcp_keepalive_time().unwrap(), Duration::from_secs(30));
         assert_eq!(options.tcp_keepalive_interval().unwrap(), Duration::from_secs(10));
+        assert_eq!(options.tcp_notsent_lowat().unwrap(), UNSENT_BYTES);
         assert_eq!(options.tcp_user_timeout().unwrap(), Some(Duration::from_secs(60)));
     }
 }

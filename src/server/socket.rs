@@ -54,7 +54,9 @@ impl Stream for Socket {
     }
 
     /// Linux applies TCP_USER_TIMEOUT to a peer that acknowledges but has no room, too. A client may take its time to
-    /// read, so the timer is lifted for as long as its output waits here.
+    /// read, so the timer is lifted for as long as its output waits here. That leaves one case in which somebody who is
+    /// there is taken for gone: who takes nothing for all of `--keepalive`, and is so little behind that the kernel holds
+    /// it all. There is no portable way to ask the kernel which of the two it is.
     fn set_stalled(&mut self, stalled: bool) {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         if let Socket::Tcp { stream, user_timeout_s: seconds @ 1.. } = self {

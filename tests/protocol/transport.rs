@@ -300,6 +300,21 @@ fn a_last_line_without_its_line_end_is_carried_out() {
 }
 
 #[test]
+fn a_client_may_send_and_close_at_once() {
+    // Over a Unix socket: TCP itself drops what is under way when replies come to a socket that is closed.
+    let server = TestServer::with(|options| options.listen = vec![Listen::Unix(common::socket_path())]);
+    let mut reader = server.connect();
+    reader.join("room");
+    for _ in 0..10 {
+        let mut bot = server.connect();
+        let requests: Vec<String> = (0..3000).map(|number| say("room", &number.to_string())).collect();
+        bot.send(requests.join("\n") + "\n");
+        drop(bot);
+        reader.nothing_more_after(3000, |number, message| assert_eq!(message["text"], number.to_string()));
+    }
+}
+
+#[test]
 fn after_the_end_of_stream_all_that_waits_is_flushed_before_the_connection_is_closed() {
     let server = TestServer::start();
     let mut client = Client::connect_narrow(&server.addresses()[0]);

@@ -28,6 +28,10 @@ pub struct Gone {
     pub written: usize,
     /// When something had last come from it.
     pub heard_at: Duration,
+    /// Writing had failed before.
+    pub mute: bool,
+    /// How much waited that it had caused itself.
+    pub own_bytes: usize,
 }
 
 pub struct Client {

@@ -19,6 +19,9 @@ use crate::wanted::Wanted;
 const LINGER: Duration = Duration::from_secs(5);
 const FINISH_WITHOUT_PROGRESS: Duration = Duration::from_secs(60);
 
+/// Of more than so many that are kept for their last words, the oldest are not.
+const LINGERING_MAX: usize = 1024;
+
 /// What a client may hold in memory although the limit is reached: its last words, behind the rest of a line.
 const LAST_WORDS_BYTES: usize = 5 << 10;
 
@@ -37,18 +40,29 @@ const DETAIL_BYTES: usize = 100;
 impl Simulation {
     /// Tells the model what the hub has done since the last time.
     pub fn replay(&mut self) {
+        let mut closed = false;
         for entry in trace::take() {
+            assert!(
+                !closed || matches!(entry, Entry::Closed(_)),
+                "a slot was freed before the turn was over"
+            );
+            closed = matches!(entry, Entry::Closed(_));
             if self.verbose {
                 self.print(&entry);
             }
             match entry {
                 Entry::Request(slot) => self.replay_request(self.by_slot[&slot]),
                 Entry::Gone(slot) => self.replay_gone(self.by_slot[&slot]),
-                Entry::Read(who, bytes) => self.clients[who].read(&bytes, self.now),
+                Entry::Read(who, bytes) => self.replay_read(who, &bytes),
                 Entry::ReadEnd(who) => self.clients[who].input_ended = true,
                 Entry::ReadFailed(who) => self.clients[who].read_failed = true,
                 Entry::Wrote(who, bytes) => self.clients[who].write(&bytes, self.now),
-                Entry::WriteFailed(who) => self.clients[who].write_failed = true,
+                Entry::WriteFailed(who) => {
+                    // What was written before has to be right.
+                    self.compare(who);
+                    self.clients[who].write_failed = true;
+                    self.clients[who].wanted.clear();
+                }
                 Entry::Full(who) => self.clients[who].was_blocked = true,
                 Entry::ShutDownFailed(who) => self.clients[who].write_failed = true,
                 Entry::Closed(who) => {
@@ -57,6 +71,21 @@ impl Simulation {
                 }
             }
         }
+    }
+
+    fn replay_read(&mut self, who: Who, bytes: &[u8]) {
+        self.compare(who);
+        let (max_line, own_bytes_max) = (self.options.max_line, self.own_bytes_max());
+        let client = &mut self.clients[who];
+        if client.gone.is_none() {
+            assert!(!client.has_line(max_line), "client {who} is read from although it has lines that wait");
+            let (own_bytes, _) = client.waiting(true);
+            assert!(
+                own_bytes <= own_bytes_max,
+                "client {who} is read from although {own_bytes} own bytes wait"
+            );
+        }
+        client.read(bytes, self.now);
     }
 
     fn replay_request(&mut self, who: Who) {
@@ -89,9 +118,17 @@ impl Simulation {
 
     fn replay_gone(&mut self, who: Who) {
         let max_line = self.options.max_line;
+        self.compare(who);
         let client = &mut self.clients[who];
         let finished = client.input_ended && !client.has_line(max_line);
-        let gone = Gone { at: self.now, finished, written: client.written(), heard_at: client.heard_at };
+        let gone = Gone {
+            at: self.now,
+            finished,
+            written: client.written(),
+            heard_at: client.heard_at,
+            mute: client.write_failed,
+            own_bytes: client.waiting(true).0,
+        };
         assert!(client.gone.replace(gone).is_none(), "client {who} left twice");
         if !client.refused {
             self.model.disconnect(who);
@@ -105,11 +142,12 @@ impl Simulation {
         self.compare_all();
         let wait = self.hub.wait(self.now);
         let mut lingering = 0;
+        let lingered = self.open.iter().filter(|&&who| self.clients[who].lingers()).count();
         for who in self.open.clone() {
             self.judge_share(who);
             self.judge_output(who).unwrap_or_else(|why| panic!("client {who}: {why}"));
             if self.clients[who].closed {
-                self.judge_end(who);
+                self.judge_end(who, lingered);
             } else {
                 lingering += usize::from(self.clients[who].gone.is_some());
                 self.judge_input(who, wait);
@@ -140,15 +178,19 @@ impl Simulation {
     /// Compares what everybody was written with what the model says.
     pub fn compare_all(&mut self) {
         for who in self.open.clone() {
-            let had_farewell = self.clients[who].farewell.is_some();
-            let mut result = self.clients[who].compare();
-            let client = &self.clients[who];
-            if let Some(words) = client.farewell.filter(|_| !had_farewell) {
-                result = result.and_then(|()| self.judge_farewell(client, words));
-                self.clients[who].wanted.clear();
-            }
-            result.unwrap_or_else(|why| panic!("client {who}: {why}"));
+            self.compare(who);
         }
+    }
+
+    fn compare(&mut self, who: Who) {
+        let had_farewell = self.clients[who].farewell.is_some();
+        let mut result = self.clients[who].compare();
+        let client = &self.clients[who];
+        if let Some(words) = client.farewell.filter(|_| !had_farewell) {
+            result = result.and_then(|()| self.judge_farewell(client, words));
+            self.clients[who].wanted.clear();
+        }
+        result.unwrap_or_else(|why| panic!("client {who}: {why}"));
     }
 
     /// Nobody gets more than its share of a turn.
@@ -222,7 +264,8 @@ impl Simulation {
             "Out of memory" => self.has_little_memory(),
             "Idle too long" => {
                 let timeout = self.options.idle_timeout;
-                !timeout.is_zero() && gone.at - gone.heard_at >= timeout
+                let has_back_pressure = gone.own_bytes > self.own_bytes_max();
+                !timeout.is_zero() && gone.at - gone.heard_at >= timeout && !has_back_pressure
             }
             _ => self.stopped_at.is_some(),
         };
@@ -303,11 +346,19 @@ impl Simulation {
     }
 
     /// The hub has closed the connection. Was it right?
-    fn judge_end(&mut self, who: Who) {
+    fn judge_end(&self, who: Who, lingered: usize) {
         let client = &self.clients[who];
         let gone = client.gone.expect("whoever is closed has left");
         let passed = |since: Duration, wait| self.now >= since + wait;
         let stop_is_over = self.stopped_at.is_some_and(|at| passed(at, self.options.drain));
+        if gone.mute && !gone.finished && !client.read_failed && !client.abandoned {
+            let idle = self.options.idle_timeout;
+            let is_idle = !idle.is_zero() && gone.at - gone.heard_at >= idle;
+            // Nor is it kept to be carried out bit by bit.
+            let is_throttled = self.options.rate > 0 && client.allowance < 1.0;
+            let may = is_idle || is_throttled || self.stopped_at.is_some() || self.has_little_memory();
+            assert!(may, "client {who} cannot be written to, and what it had sent was not carried out");
+        }
         if client.abandoned || client.read_failed || client.write_failed || stop_is_over {
             return;
         }
@@ -319,6 +370,9 @@ impl Simulation {
             // Nothing says when such a client is ended for want of memory, but its last line, if it gets that.
             let may_be_ended = self.has_little_memory();
             assert!(got_all || may_be_ended, "client {who} was closed before it had got all");
+            return;
+        }
+        if lingered > LINGERING_MAX {
             return;
         }
         // There is no room for what remains of a long line.

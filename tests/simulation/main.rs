@@ -12,6 +12,7 @@ mod common;
 mod model;
 
 mod client;
+mod floods;
 mod judge;
 mod options;
 mod run;
@@ -46,6 +47,17 @@ fn run_part(part: u64) {
     }
     println!("{requests} requests were carried out; connections were ended: {farewells:?}");
     assert!(farewells.iter().all(|&count| count > 0), "every reason to end a connection has occurred");
+}
+
+#[test]
+fn storms_of_connections() {
+    trace::listen();
+    let mut accepted = 0;
+    for seed in 0..4 {
+        println!("storm {seed}");
+        accepted += Simulation::storm(seed, false).run(60).accepted;
+    }
+    assert!(accepted > 4000, "{accepted}");
 }
 
 #[test]

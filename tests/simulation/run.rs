@@ -27,8 +27,9 @@ pub struct Simulation {
     pub options: Options,
     pub faults: Faults,
     script: Script,
-    /// Clients at once, as far as they are let in.
+    /// Clients at once, as far as they are let in, and how many of them come at once.
     crowd: usize,
+    comers: usize,
     /// One step in so many brings a client trouble of some sort.
     trouble: usize,
     pub hub: Hub<MadeUpStream>,
@@ -56,10 +57,13 @@ impl Simulation {
         if verbose {
             println!("{options:#?} {faults:?}");
         }
+        let mut script = Script::new(options.max_line);
+        script.heavy = options.max_line > 4096 && random.once_in(2);
         Simulation {
             verbose,
             crowd: *random.one_of(&[&2, &6, &20, &20]),
             trouble: *random.one_of(&[&10, &50, &50, &400]),
+            comers: 1,
             hub: Hub::new(&options),
             now: Duration::ZERO,
             stopped_at: None,
@@ -68,11 +72,16 @@ impl Simulation {
             by_slot: BTreeMap::new(),
             model: Model::new(&options),
             requests: 0,
-            script: Script::new(options.max_line),
+            script,
             random,
             options,
             faults,
         }
+    }
+
+    /// As above, with thousands of connections that come and go in hundreds.
+    pub fn storm(seed: u64, verbose: bool) -> Simulation {
+        Simulation { crowd: 3000, comers: 400, ..Simulation::new(seed, verbose) }
     }
 
     /// Runs it to its end. What has happened in it.
@@ -103,9 +112,10 @@ impl Simulation {
         }
         if !self.random.once_in(4) {
             let all = self.random.once_in(4);
-            let comes = self.open.len() < self.crowd && self.random.once_in(3);
+            let place = self.crowd.saturating_sub(self.open.len()).min(self.comers);
+            let come = if self.random.once_in(3) { self.random.below(place + 1) } else { 0 };
             self.let_time_pass();
-            self.turn(all, comes && self.stopped_at.is_none());
+            self.turn(all, if self.stopped_at.is_none() { come } else { 0 });
         }
     }
 
@@ -145,7 +155,7 @@ impl Simulation {
                     socket.closing = true;
                 }
                 // It has closed both sides.
-                2 => (socket.closing, socket.write_broken) = (true, true),
+                2 => (socket.closing, socket.deaf) = (true, true),
                 3 => socket.break_down(random.once_in(2)),
                 // Others read again, or no more.
                 _ => {
@@ -170,7 +180,7 @@ impl Simulation {
     }
 
     /// The loop of the server: events, perhaps a stop, accepting, the hub's turn.
-    fn turn(&mut self, all: bool, comes: bool) {
+    fn turn(&mut self, all: bool, come: usize) {
         let mut waiting = self.open.clone();
         for last in (1..waiting.len()).rev() {
             waiting.swap(last, self.random.below(last + 1));
@@ -193,9 +203,15 @@ impl Simulation {
             let nothing = parlor::hub::Event { readable: true, writable: true, hung_up: false };
             self.hub.event(stray, nothing, self.now);
         }
-        if comes {
+        for _ in 0..come {
             self.connect();
         }
+        // Until the turn ends, nobody may come into the place of somebody whose events have not all been told.
+        self.replay();
+        assert!(
+            self.open.iter().all(|&who| !self.clients[who].closed),
+            "a socket was let go of between turns"
+        );
         self.hub.turn(self.now);
         self.judge_turn();
     }
@@ -268,7 +284,7 @@ impl Simulation {
         for _ in 0..100_000 {
             self.everybody(|socket| {
                 socket.faults = Faults::NONE;
-                socket.closing |= socket.shut_down || socket.write_broken;
+                socket.closing |= socket.shut_down;
                 socket.arrive(usize::MAX);
                 socket.capacity = socket.capacity.max(100_000);
                 socket.take(usize::MAX);
@@ -281,7 +297,7 @@ impl Simulation {
                     _ => return,
                 }
             }
-            self.turn(true, false);
+            self.turn(true, 0);
         }
         panic!("it goes on for ever");
     }

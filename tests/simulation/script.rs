@@ -43,12 +43,14 @@ impl Nature {
 /// Puts lines together.
 pub struct Script {
     speech: Speech,
+    /// Texts are long: a few of them fill a turn.
+    pub heavy: bool,
     numbers: u64,
 }
 
 impl Script {
     pub fn new(max_line: usize) -> Script {
-        Script { speech: Speech::new(max_line), numbers: 0 }
+        Script { speech: Speech::new(max_line), heavy: false, numbers: 0 }
     }
 
     /// Some lines with their line ends.
@@ -78,7 +80,8 @@ impl Script {
             1..3 => format!(r#"{{"action":"JOIN ROOM","room_id":{room},"id":{number}}}"#),
             3 => format!(r#"{{"action":"LOGIN NICK","nickname":"n{}"}}"#, random.below(20)),
             _ => {
-                let length = *random.one_of(&[&0, &0, &0, &10, &10, &100, &100, &2000]);
+                let lengths = if self.heavy { [0, 100, 2000, 8000, 30_000] } else { [0, 0, 10, 100, 2000] };
+                let length = lengths[random.below(lengths.len())];
                 let more = "x".repeat(random.below(length + 1));
                 format!(r#"{{"action":"SEND MESSAGE","room_id":{room},"text":"{number} {more}"}}"#)
             }

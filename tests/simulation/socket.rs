@@ -5,7 +5,7 @@
 //!   arrives later, be it a moment later, makes a new event.
 //! - A write takes as much as it likes of what there is room for. Only after `WouldBlock` an event comes when there is
 //!   room again, and not before there is a good deal of it.
-//! - What the peer has sent before it closed can be read even when writing fails already.
+//! - What the peer has sent before it closed has all arrived when writing begins to fail, and can be read then.
 //! - Events may come without reason; none is ever missing.
 
 use std::cell::{RefCell, RefMut};
@@ -58,8 +58,8 @@ pub struct Socket {
     pub capacity: usize,
     /// The hub has been told `WouldBlock`, and of no room since.
     pub blocked: bool,
-    /// Writing fails, reading does not.
-    pub write_broken: bool,
+    /// The peer does not listen any more: writing fails as soon as all that it had sent has arrived.
+    pub deaf: bool,
     /// Reading fails, once everything that has arrived is read.
     pub reset: bool,
     /// An event is due.
@@ -84,7 +84,7 @@ impl Socket {
             unread: 0,
             capacity,
             blocked: false,
-            write_broken: false,
+            deaf: false,
             reset: false,
             // The first event comes at once: there is room.
             edge: true,
@@ -118,7 +118,6 @@ impl Socket {
         }
         self.in_flight.clear();
         self.reset = true;
-        self.write_broken = true;
         self.edge = true;
     }
 
@@ -128,7 +127,7 @@ impl Socket {
             return None;
         }
         let hung_up = self.closed || self.reset;
-        let writable = self.has_room() || self.write_broken;
+        let writable = self.has_room() || self.writing_fails();
         self.blocked &= !writable;
         Some(Event { readable: hung_up || !self.arrived.is_empty(), writable, hung_up })
     }
@@ -136,6 +135,10 @@ impl Socket {
     /// Whether a read would find anything: bytes, the end, or an error.
     pub fn is_readable(&self) -> bool {
         !self.arrived.is_empty() || self.closed || self.reset
+    }
+
+    fn writing_fails(&self) -> bool {
+        self.reset || (self.deaf && self.closed)
     }
 
     /// As Linux has it: an event comes when a third is free.
@@ -148,7 +151,7 @@ impl Socket {
         if self.random.once_in(self.faults.interrupted) {
             return Err(ErrorKind::Interrupted.into());
         }
-        if self.random.once_in(self.faults.refused) {
+        if self.random.once_in(self.faults.refused) && !self.write_failed {
             self.edge |= self.is_readable();
             return Err(ErrorKind::WouldBlock.into());
         }
@@ -187,15 +190,16 @@ impl Socket {
         if self.random.once_in(self.faults.interrupted) {
             return Err(ErrorKind::Interrupted.into());
         }
-        if self.write_broken {
+        if self.writing_fails() {
             self.write_failed = true;
             trace::note(Entry::WriteFailed(self.who));
             let kind = if self.reset { ErrorKind::ConnectionReset } else { ErrorKind::BrokenPipe };
             return Err(kind.into());
         }
         if self.random.once_in(self.faults.zero_write) {
-            // Whoever cannot be written to is about to go.
-            (self.write_failed, self.write_broken, self.closing) = (true, true, true);
+            // Whoever cannot be written to has gone.
+            (self.write_failed, self.deaf, self.closing) = (true, true, true);
+            self.arrive(usize::MAX);
             trace::note(Entry::WriteFailed(self.who));
             return Ok(0);
         }

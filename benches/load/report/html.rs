@@ -2,10 +2,12 @@
 
 use std::fmt::Write;
 
+use plotters::style::RGBColor;
+
 use super::plot::{self, Line};
-use super::{Row, Summary, latency, rows, show};
+use super::{Row, Summary, latency, notes, rows, show};
 use crate::host::Facts;
-use crate::measure::{Better, Outcome};
+use crate::measure::{Better, Curve, Sample};
 use crate::run::{Chapter, Series};
 
 const STYLE: &str = include_str!("style.css");
@@ -59,14 +61,11 @@ fn section(chapter: &Chapter) -> String {
         for fault in &row.faults {
             let _ = writeln!(text, "<p class=\"fault\"><b>{server} failed</b> {}</p>", escape(fault));
         }
-        for note in &row.notes {
-            let _ = writeln!(text, "<p class=\"note\"><b>{server}</b> {}</p>", escape(note));
-        }
     }
-    let plots: String = plots(chapter)
-        .into_iter()
-        .map(|(title, svg)| format!("<figure><figcaption>{title}</figcaption>{svg}</figure>\n"))
-        .collect();
+    for (servers, note) in notes(&rows) {
+        let _ = writeln!(text, "<p class=\"note\"><b>{servers}</b> {}</p>", escape(&note));
+    }
+    let plots: String = plots(chapter).concat();
     if !plots.is_empty() {
         let _ = writeln!(text, "<div class=\"plots\">{plots}</div>");
     }
@@ -85,15 +84,16 @@ fn table(rows: &[Row], rounds: usize) -> String {
             head.push_str("<th>spread</th>");
         }
     }
-    let most = rows.iter().filter_map(|row| row.ratio).fold(1.0, f64::max);
+    // One that is far behind would leave no room to see how the others differ.
+    const LONGEST_BAR: f64 = 5.0;
+    let most = rows.iter().filter_map(|row| row.ratio).fold(1.0, f64::max).min(LONGEST_BAR);
     let mut body = String::new();
     for row in rows.iter().filter(|row| !row.figures.is_empty()) {
-        let color = plot::color(row.kind);
-        let (name, color) = (row.kind.name(), format!("#{:02x}{:02x}{:02x}", color.0, color.1, color.2));
+        let (name, color) = (row.kind.name(), css(plot::color(row.kind)));
         let _ = write!(body, "<tr><th><i style=\"background:{color}\"></i>{name}</th>");
         for (place, figure) in pattern.figures.iter().enumerate() {
             let own = row.figures.iter().find(|own| own.name == figure.name);
-            let best = own.is_some_and(|own| rows.len() > 1 && is_best(own, rows));
+            let best = own.is_some_and(|own| rows.len() > 1 && competes(row) && is_best(own, rows));
             let class = if best { " class=\"best\"" } else { "" };
             let _ = write!(body, "<td{class}>{}</td>", own.map_or("–".to_owned(), |own| show(own.median)));
             if place == 0 && rows.len() > 1 {
@@ -115,10 +115,15 @@ fn table(rows: &[Row], rounds: usize) -> String {
     )
 }
 
-/// Whether no real server has a better figure of this name; the floor is out of the competition.
+/// The floor is out of the competition.
+fn competes(row: &Row) -> bool {
+    !row.kind.name().starts_with("floor")
+}
+
+/// Whether no server has a better figure of this name.
 fn is_best(figure: &Summary, rows: &[Row]) -> bool {
-    let others = rows.iter().filter(|row| !row.kind.name().starts_with("floor"));
-    let mut others = others.flat_map(|row| &row.figures).filter(|other| other.name == figure.name);
+    let others = rows.iter().filter(|row| competes(row)).flat_map(|row| &row.figures);
+    let mut others = others.filter(|other| other.name == figure.name);
     match figure.better {
         Better::Less => others.all(|other| figure.median <= other.median),
         Better::More => others.all(|other| figure.median >= other.median),
@@ -126,67 +131,73 @@ fn is_best(figure: &Summary, rows: &[Row]) -> bool {
     }
 }
 
-/// What there is to draw of a chapter, with titles.
-fn plots(chapter: &Chapter) -> Vec<(String, String)> {
+/// What there is to draw of a chapter.
+fn plots(chapter: &Chapter) -> Vec<String> {
     let mut plots = Vec::new();
-    let latencies: Vec<_> =
-        chapter.series.iter().filter_map(|series| Some((series.kind, latency(series)?))).collect();
+    let latencies = lines(chapter, |series| Some(plot::by_percentile(&latency(series)?)));
     if !latencies.is_empty() {
-        plots.push(("Latency by percentile".to_owned(), plot::percentiles(&latencies)));
+        plots.push(figure("Latency by percentile", &latencies, plot::percentiles(&latencies)));
     }
-    let timed: Vec<(&Series, &Outcome)> =
-        chapter.series.iter().filter_map(|series| Some((series, sampled(series)?))).collect();
-    if !timed.is_empty() {
-        let throughput = lines(&timed, plot::throughput);
-        plots
-            .push(("Throughput over time".to_owned(), plot::lines(&throughput, "seconds", "a second", None)));
-        let mut cpu = lines(&timed, plot::server_cpu);
-        if let [(_, outcome)] = timed[..] {
-            let points = plot::generator_cpu(&outcome.samples);
-            let color = plot::color(crate::servers::Kind::Ngircd);
-            cpu.push(Line { label: "generator".to_owned(), color, points });
-        }
-        plots.push(("CPU over time".to_owned(), plot::lines(&cpu, "seconds", "% of one CPU", None)));
+    let throughput = lines(chapter, |series| Some(plot::throughput(sampled(series)?)));
+    if !throughput.is_empty() {
+        let svg = plot::lines(&throughput, "seconds", "a second", None);
+        plots.push(figure("Throughput over time", &throughput, svg));
+        let cpu = cpu(chapter);
+        plots.push(figure("CPU over time", &cpu, plot::lines(&cpu, "seconds", "% of one CPU", None)));
     }
     plots.extend(curves(chapter));
     plots
 }
 
-/// The last round that came through and has samples.
-fn sampled(series: &Series) -> Option<&Outcome> {
-    series.rounds.iter().flatten().rfind(|outcome| outcome.samples.len() > 2)
+/// A plot with its title and its legend.
+fn figure(title: &str, lines: &[Line], svg: String) -> String {
+    let entry =
+        |line: &Line| format!("<span><i style=\"background:{}\"></i>{}</span>", css(line.color), line.label);
+    let legend: String = lines.iter().map(entry).collect();
+    format!("<figure><figcaption><b>{title}</b>{legend}</figcaption>{svg}</figure>\n")
 }
 
-fn lines(
-    timed: &[(&Series, &Outcome)],
-    points: fn(&[crate::measure::Sample]) -> Vec<(f64, f64)>,
-) -> Vec<Line> {
-    let line = |(series, outcome): &(&Series, &Outcome)| Line {
-        label: series.kind.name().to_owned(),
-        color: plot::color(series.kind),
-        points: points(&outcome.samples),
+/// One line for each server that has points.
+fn lines(chapter: &Chapter, points: impl Fn(&Series) -> Option<Vec<(f64, f64)>>) -> Vec<Line> {
+    let line = |series: &Series| {
+        let (label, color) = (series.kind.name().to_owned(), plot::color(series.kind));
+        Some(Line { label, color, points: points(series)? })
     };
-    timed.iter().map(line).collect()
+    chapter.series.iter().filter_map(line).collect()
 }
 
-/// The curves of the last round of each server, those of the same name in one plot.
-fn curves(chapter: &Chapter) -> Vec<(String, String)> {
-    let last: Vec<(&Series, &Outcome)> = chapter
-        .series
-        .iter()
-        .filter_map(|series| Some((series, series.rounds.iter().flatten().last()?)))
-        .collect();
-    let Some((_, pattern)) = last.first() else { return Vec::new() };
-    let plot = |curve: &crate::measure::Curve| {
-        let line = |(series, outcome): &(&Series, &Outcome)| {
-            let own = outcome.curves.iter().find(|own| own.title == curve.title)?;
-            let (label, color) = (series.kind.name().to_owned(), plot::color(series.kind));
-            Some(Line { label, color, points: plot::curve(own) })
-        };
-        let lines: Vec<Line> = last.iter().filter_map(line).collect();
-        (format!("Capacity: {}", curve.title), plot::lines(&lines, curve.x, curve.y, Some(curve.bound)))
+/// The CPU of the servers; of a single one beside that of the generator.
+fn cpu(chapter: &Chapter) -> Vec<Line> {
+    let mut cpu = lines(chapter, |series| Some(plot::server_cpu(sampled(series)?)));
+    if let [series] = &chapter.series[..] {
+        let points = sampled(series).map_or(Vec::new(), plot::generator_cpu);
+        cpu.push(Line { label: "generator".to_owned(), color: plot::GENERATOR, points });
+    }
+    cpu
+}
+
+/// The samples of the last round that came through and has some.
+fn sampled(series: &Series) -> Option<&[Sample]> {
+    let outcome = series.rounds.iter().flatten().rfind(|outcome| outcome.samples.len() > 2)?;
+    Some(&outcome.samples)
+}
+
+/// The curves of the last round of each server, those of the same title in one plot.
+fn curves(chapter: &Chapter) -> Vec<String> {
+    let last =
+        |series: &'_ Series| series.rounds.iter().flatten().last().map(|outcome| outcome.curves.clone());
+    let Some(patterns) = chapter.series.iter().find_map(last) else { return Vec::new() };
+    let plot = |pattern: &Curve| {
+        let same = |series: &Series| last(series)?.into_iter().find(|own| own.title == pattern.title);
+        let lines = lines(chapter, |series| Some(plot::curve(&same(series)?)));
+        let svg = plot::lines(&lines, pattern.x, pattern.y, Some(pattern.bound));
+        figure(&format!("Capacity: {}", pattern.title), &lines, svg)
     };
-    pattern.curves.iter().map(plot).collect()
+    patterns.iter().map(plot).collect()
+}
+
+fn css(color: RGBColor) -> String {
+    format!("#{:02x}{:02x}{:02x}", color.0, color.1, color.2)
 }
 
 fn escape(text: &str) -> String {

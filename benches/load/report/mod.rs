@@ -67,6 +67,22 @@ fn row(series: &Series) -> Row {
     Row { kind: series.kind, figures: figures.collect(), ratio: None, faults, notes }
 }
 
+/// The notes of a chapter: which servers, and what is to be said of them. Those that differ only in what follows a
+/// colon are one.
+pub fn notes(rows: &[Row]) -> Vec<(String, String)> {
+    let key = |note: &str| note.split(':').next().unwrap_or_default().to_owned();
+    let mut notes: Vec<(String, String)> = Vec::new();
+    for row in rows {
+        for note in &row.notes {
+            match notes.iter_mut().find(|(_, other)| key(other) == key(note)) {
+                Some((servers, _)) => servers.extend([", ", row.kind.name()]),
+                None => notes.push((row.kind.name().to_owned(), note.clone())),
+            }
+        }
+    }
+    notes
+}
+
 /// Of values in order.
 fn median(values: &[f64]) -> f64 {
     let (half, odd) = (values.len() / 2, values.len() % 2 == 1);

@@ -8,9 +8,12 @@ use plotters::prelude::*;
 use crate::measure::{Curve, Latency, Sample};
 use crate::servers::Kind;
 
-const SIZE: (u32, u32) = (640, 340);
+const SIZE: (u32, u32) = (400, 250);
 const INK: RGBColor = RGBColor(0x33, 0x3d, 0x4d);
 const GRID: RGBColor = RGBColor(0xe3, 0xe7, 0xee);
+
+/// The generator's own colour.
+pub const GENERATOR: RGBColor = RGBColor(0xd9, 0x77, 0x06);
 
 /// One line of a plot.
 pub struct Line {
@@ -32,22 +35,21 @@ pub fn color(kind: Kind) -> RGBColor {
     }
 }
 
+/// Points for [`percentiles`].
+pub fn by_percentile(latency: &Latency) -> Vec<(f64, f64)> {
+    let last = (latency.len() as f64).min(1e5).log10();
+    let steps = 0..=(last * 20.0).floor() as u32;
+    let point = |step| {
+        let one_in = 10f64.powf(f64::from(step) / 20.0);
+        (one_in, latency.value_at_quantile(1.0 - 1.0 / one_in) as f64 / 1e6)
+    };
+    steps.map(point).collect()
+}
+
 /// Latency in milliseconds by percentile: x is one in so many deliveries, on a log scale, so that each further nine has
 /// the same room; y is on a log scale too.
-pub fn percentiles(latencies: &[(Kind, Latency)]) -> String {
-    let lines: Vec<Line> = latencies
-        .iter()
-        .map(|(kind, latency)| {
-            let last = (latency.len() as f64).min(1e6).log10();
-            let steps = (last * 20.0).floor() as u32;
-            let points = (0..=steps).map(|step| {
-                let one_in = 10f64.powf(f64::from(step) / 20.0);
-                (one_in, latency.value_at_quantile(1.0 - 1.0 / one_in) as f64 / 1e6)
-            });
-            Line { label: kind.name().to_owned(), color: color(*kind), points: points.collect() }
-        })
-        .collect();
-    let (x, y) = (1.0..extent(&lines, |point| point.0).end.max(100.0), log_extent(&lines));
+pub fn percentiles(lines: &[Line]) -> String {
+    let (x, y) = (1.0..extent(lines, |point| point.0).end.max(100.0), log_extent(lines));
     let label_x = |one_in: &f64| match one_in.log10().round() as i32 {
         0 => "min".to_owned(),
         1 => "p90".to_owned(),
@@ -66,11 +68,10 @@ pub fn percentiles(latencies: &[(Kind, Latency)]) -> String {
             .axis_style(INK)
             .label_style(font())
             .draw()?;
-        for line in &lines {
-            let series = LineSeries::new(line.points.iter().copied(), line.color.stroke_width(2));
-            chart.draw_series(series)?.label(&line.label).legend(legend(line.color));
+        for line in lines {
+            chart.draw_series(LineSeries::new(line.points.iter().copied(), line.color.stroke_width(2)))?;
         }
-        labels(&mut chart)
+        Ok(())
     })
 }
 
@@ -102,14 +103,13 @@ pub fn lines(lines: &[Line], x_label: &str, y_label: &str, bound: Option<f64>) -
             ))?;
         }
         for line in lines {
-            let series = LineSeries::new(line.points.iter().copied(), line.color.stroke_width(2));
-            chart.draw_series(series)?.label(&line.label).legend(legend(line.color));
+            chart.draw_series(LineSeries::new(line.points.iter().copied(), line.color.stroke_width(2)))?;
             if bound.is_some() {
                 let dots = line.points.iter().map(|point| Circle::new(*point, 3, line.color.filled()));
                 chart.draw_series(dots)?;
             }
         }
-        labels(&mut chart)
+        Ok(())
     })
 }
 
@@ -160,31 +160,12 @@ fn draw(paint: impl FnOnce(&Root<'_>) -> Drawn) -> String {
 
 fn builder<'a, 'b>(root: &'a Root<'b>) -> ChartBuilder<'a, 'b, SVGBackend<'b>> {
     let mut builder = ChartBuilder::on(root);
-    builder.margin(12).margin_right(24).x_label_area_size(42).y_label_area_size(72);
+    builder.margin(8).margin_right(16).x_label_area_size(38).y_label_area_size(58);
     builder
 }
 
 fn font() -> TextStyle<'static> {
-    ("sans-serif", 13).into_font().color(&INK)
-}
-
-fn legend(color: RGBColor) -> impl Fn((i32, i32)) -> PathElement<(i32, i32)> {
-    move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], color.stroke_width(3))
-}
-
-fn labels<'a, X, Y>(chart: &mut ChartContext<'a, SVGBackend<'a>, Cartesian2d<X, Y>>) -> Drawn
-where
-    X: plotters::coord::ranged1d::Ranged,
-    Y: plotters::coord::ranged1d::Ranged,
-{
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
-        .background_style(WHITE.mix(0.85))
-        .border_style(GRID)
-        .label_font(font())
-        .draw()?;
-    Ok(())
+    ("sans-serif", 12).into_font().color(&INK)
 }
 
 fn extent(lines: &[Line], of: impl Fn(&(f64, f64)) -> f64) -> Range<f64> {

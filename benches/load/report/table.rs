@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Row, Summary, rows, show};
+use super::{Row, Summary, notes, rows, show};
 use crate::host::Facts;
 use crate::run::Chapter;
 
@@ -76,9 +76,9 @@ fn faults(rows: &[Row]) -> String {
         for fault in &row.faults {
             let _ = writeln!(text, "  FAILED {}: {fault}", row.kind.name());
         }
-        for note in &row.notes {
-            let _ = writeln!(text, "  note, {}: {note}", row.kind.name());
-        }
+    }
+    for (servers, note) in notes(rows) {
+        let _ = writeln!(text, "  note, {servers}: {note}");
     }
     text
 }

@@ -9,8 +9,7 @@ use crate::swarm::Swarm;
 
 /// One room of `receivers`, and a publisher that is not in it.
 pub fn one_room<'d>(site: &Site<'d>, receivers: usize) -> Result<(Swarm<'d>, Talk<'d>), Fault> {
-    let mut swarm =
-        Swarm::new(site.dialect, site.address).map_err(|error| Fault::Broken(error.to_string()))?;
+    let mut swarm = Swarm::new(site.dialect, site.address)?;
     let mut ledger = Ledger::new(site.dialect, site.text);
     let mut guests = vec![Guest::publisher(0)];
     guests.resize(receivers + 1, Guest::member(0));
@@ -36,16 +35,20 @@ pub fn paced(site: &Site<'_>, receivers: usize, rate: f64) -> Result<Outcome, Fa
     Ok(outcome)
 }
 
-/// `rooms` rooms of `members`, all of whom speak in turn, with `window` messages under way in each room.
-pub fn rooms(site: &Site<'_>, rooms: usize, members: usize, window: u32) -> Result<Outcome, Fault> {
-    let mut swarm =
-        Swarm::new(site.dialect, site.address).map_err(|error| Fault::Broken(error.to_string()))?;
+/// `rooms` rooms of `members`, all of whom speak in turn.
+pub fn many_rooms<'d>(site: &Site<'d>, rooms: usize, members: usize) -> Result<(Swarm<'d>, Talk<'d>), Fault> {
+    let mut swarm = Swarm::new(site.dialect, site.address)?;
     let mut ledger = Ledger::new(site.dialect, site.text);
     let guests: Vec<Guest> =
         (0..rooms * members).map(|client| Guest::member((client / members) as u32)).collect();
     gather_for(&mut swarm, site, &guests, &mut ledger)?;
     let speakers = (0..rooms).map(|room| ledger.members(room as u32).to_vec()).collect();
-    let mut talk = Talk::new(site.dialect, ledger, speakers);
+    Ok((swarm, Talk::new(site.dialect, ledger, speakers)))
+}
+
+/// Many rooms, with `window` messages under way in each.
+pub fn rooms(site: &Site<'_>, rooms: usize, members: usize, window: u32) -> Result<Outcome, Fault> {
+    let (mut swarm, mut talk) = many_rooms(site, rooms, members)?;
     let measured = talk.run(&mut swarm, site, Pace::Window(window))?;
     Ok(Outcome::of_load(DELIVERY, &measured, talk.meter))
 }

@@ -43,8 +43,7 @@ struct Churn<'d> {
 
 /// `clients` at any time.
 pub fn churn(site: &Site<'_>, clients: usize) -> Result<Outcome, Fault> {
-    let mut swarm =
-        Swarm::new(site.dialect, site.address).map_err(|error| Fault::Broken(error.to_string()))?;
+    let mut swarm = Swarm::new(site.dialect, site.address)?;
     let begin = swarm.now();
     let mut churn = Churn {
         dialect: site.dialect,
@@ -64,7 +63,7 @@ pub fn churn(site: &Site<'_>, clients: usize) -> Result<Outcome, Fault> {
         }
         if swarm.turn(Some(Duration::from_millis(50)), &mut churn)? {
             last = swarm.now();
-        } else if swarm.now() - last > site.patience.as_nanos() as u64 {
+        } else if swarm.now() - last > site.patience() {
             return Err(churn.stuck());
         }
         churn.meter.tick(swarm.now(), swarm.waited());

@@ -58,7 +58,7 @@ pub fn gather(swarm: &mut Swarm<'_>, site: &Site<'_>, guests: &[Guest]) -> Resul
         }
         if swarm.turn(Some(Duration::from_millis(100)), &mut gathering)? {
             last = swarm.now();
-        } else if swarm.now() - last > site.patience.as_nanos() as u64 {
+        } else if swarm.now() - last > site.patience() {
             let (there, all) = (gathering.there, guests.len());
             return Err(Fault::Missing(format!("only {there} of {all} clients could log in and join")));
         }

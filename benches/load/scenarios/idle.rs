@@ -25,8 +25,7 @@ impl Handler for Silence {
 /// `clients` in rooms of ten. The memory for each is the difference between half of them and all, so that what the
 /// server takes for itself does not count.
 pub fn idle(site: &Site<'_>, clients: usize) -> Result<Outcome, Fault> {
-    let mut swarm =
-        Swarm::new(site.dialect, site.address).map_err(|error| Fault::Broken(error.to_string()))?;
+    let mut swarm = Swarm::new(site.dialect, site.address)?;
     let guests: Vec<Guest> = (0..clients).map(|client| Guest::member(client as u32 / 10)).collect();
     let (first, second) = guests.split_at(clients / 2);
     let begin = swarm.now();

@@ -42,6 +42,11 @@ impl Site<'_> {
     }
 
     /// In nanoseconds.
+    fn patience(&self) -> u64 {
+        self.patience.as_nanos() as u64
+    }
+
+    /// In nanoseconds.
     fn warm_up(&self) -> u64 {
         self.duration() / 6
     }

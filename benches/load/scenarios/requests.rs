@@ -21,8 +21,7 @@ struct Requests<'d> {
 
 /// `clients`, each alone in its room, with `window` requests under way.
 pub fn requests(site: &Site<'_>, clients: usize, window: u32) -> Result<Outcome, Fault> {
-    let mut swarm =
-        Swarm::new(site.dialect, site.address).map_err(|error| Fault::Broken(error.to_string()))?;
+    let mut swarm = Swarm::new(site.dialect, site.address)?;
     let mut ledger = Ledger::new(site.dialect, site.text);
     let member = site.dialect.requests_need_room();
     let guests: Vec<Guest> =
@@ -47,7 +46,7 @@ pub fn requests(site: &Site<'_>, clients: usize, window: u32) -> Result<Outcome,
     while !requests.ledger.settled() {
         if swarm.turn(Some(Duration::from_millis(50)), &mut requests)? {
             last = swarm.now();
-        } else if swarm.now() - last > site.patience.as_nanos() as u64 {
+        } else if swarm.now() - last > site.patience() {
             return Err(requests.ledger.missing());
         }
     }

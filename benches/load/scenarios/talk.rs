@@ -54,6 +54,7 @@ impl<'d> Talk<'d> {
     ) -> Result<Measured, Fault> {
         let begin = swarm.now();
         let mut schedule = Schedule::new(pace, begin);
+        let mut last = begin;
         self.meter = Meter::new(site.process, begin, site.warm_up());
         self.lateness.reset();
         self.free.clear();
@@ -63,13 +64,19 @@ impl<'d> Talk<'d> {
         while swarm.now() - begin < site.duration() && !enough(&self.meter) {
             let now = swarm.now();
             for room in std::mem::take(&mut self.free) {
-                self.say(&mut swarm.clients, room, now);
+                if matches!(pace, Pace::Window(_)) {
+                    self.say(&mut swarm.clients, room, now);
+                }
             }
             while let Some((due, count)) = schedule.due(now) {
                 self.lateness.saturating_record(now - due);
                 self.say(&mut swarm.clients, (count % self.speakers.len() as u64) as u32, due);
             }
-            swarm.turn(schedule.wait(swarm.now()), self)?;
+            if swarm.turn(schedule.wait(swarm.now()), self)? || self.ledger.settled() {
+                last = swarm.now();
+            } else if swarm.now() - last > site.patience() {
+                return Err(self.ledger.missing());
+            }
             self.meter.tick(swarm.now(), swarm.waited());
             (site.progress)((swarm.now() - begin) as f64 / 1e9);
         }
@@ -78,16 +85,17 @@ impl<'d> Talk<'d> {
         Ok(measured)
     }
 
-    /// Waits for what is still under way.
+    /// Waits for what is still under way, and a moment longer, lest something came twice.
     pub fn settle(&mut self, swarm: &mut Swarm<'_>, site: &Site<'_>) -> Result<(), Fault> {
         let mut last = swarm.now();
         while !self.ledger.settled() {
             if swarm.turn(Some(Duration::from_millis(50)), self)? {
                 last = swarm.now();
-            } else if swarm.now() - last > site.patience.as_nanos() as u64 {
+            } else if swarm.now() - last > site.patience() {
                 return Err(self.ledger.missing());
             }
         }
+        while swarm.turn(Some(Duration::from_millis(20)), self)? {}
         Ok(())
     }
 
