@@ -30,6 +30,11 @@ pub trait Handler {
         now: u64,
     ) -> Result<(), Fault>;
 
+    /// If the input begins with a frame that can be dealt with unseen, does so and says how long it is.
+    fn foreseen(&mut self, _id: usize, _input: &[u8], _now: u64) -> Option<usize> {
+        None
+    }
+
     /// The server has closed the connection, which is gone after this call.
     fn closed(&mut self, _clients: &mut Clients, id: usize, why: &str) -> Result<(), Fault> {
         Err(Fault::Broken(format!("the connection of client {id} has ended: {why}")))
@@ -215,7 +220,7 @@ impl<'d> Swarm<'d> {
         Ok(())
     }
 
-    /// Reads what was left in the sockets of those that did not read, and throws it away. Whether each is closed.
+    /// Reads what has come for a client that did not read, and throws it away. Whether the server has closed it.
     pub fn discard_unread(&mut self, id: usize) -> bool {
         let Some(client) = self.clients.slots.get_mut(id) else { return true };
         loop {
@@ -299,6 +304,10 @@ fn frames(
 ) -> Result<usize, Fault> {
     let mut used = 0;
     while used < input.len() {
+        if let Some(length) = handler.foreseen(id, &input[used..], now) {
+            used += length;
+            continue;
+        }
         match dialect.parse(&input[used..]) {
             Ok(None) => break,
             Ok(Some((length, Frame::Ping))) => {

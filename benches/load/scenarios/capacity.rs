@@ -48,11 +48,13 @@ fn deliveries(site: &Site<'_>, search: Search, outcome: &mut Outcome) -> Result<
     let mut points = Vec::new();
     let mut held = 0.0;
     let mut generator = false;
+    let mut disturbance = None;
     for stride in STRIDES {
         let (mut swarm, mut talk) = one_room(site, search.receivers)?;
         let mut load: f64 = if held == 0.0 { FIRST_LOAD } else { held * stride };
         while let Some(step) = carries_or_not(&mut swarm, &mut talk, site, search, load)? {
             points.push((load, step.p99));
+            disturbance = step.disturbance.or(disturbance);
             if !step.held {
                 generator = step.generator;
                 break;
@@ -71,6 +73,7 @@ fn deliveries(site: &Site<'_>, search: Search, outcome: &mut Outcome) -> Result<
         bound,
         points,
     });
+    outcome.notes.extend(disturbance);
     if generator {
         outcome.notes.push("the generator was the bottleneck: the server might carry more deliveries".into());
     }
@@ -81,6 +84,7 @@ struct Step {
     p99: f64,
     held: bool,
     generator: bool,
+    disturbance: Option<String>,
 }
 
 /// One step, tried once more if it failed: a moment's disturbance on the host is not the server's limit.
@@ -113,7 +117,8 @@ fn carries(
         Ok(measured) => {
             let p99 = talk.meter.latency.value_at_quantile(0.99) as f64 / 1e6;
             let held = p99 <= search.bound.as_secs_f64() * 1e3;
-            Ok(Some(Step { p99, held, generator: measured.generator_was_the_bottleneck() }))
+            let generator = measured.generator_was_the_bottleneck();
+            Ok(Some(Step { p99, held, generator, disturbance: measured.disturbance() }))
         }
         Err(Fault::Broken(_) | Fault::Missing(_)) => Ok(None),
         Err(fault) => Err(fault),
