@@ -185,8 +185,8 @@ impl<S: Stream> Hub<S> {
         self.flush();
         self.limit_memory();
         self.expire();
-        self.notices.tell_left_out(now);
         self.reap();
+        self.notices.tell_left_out(now, self.stopping && self.is_empty());
         #[cfg(debug_assertions)]
         self.check_turn();
     }

@@ -21,7 +21,7 @@ fn main() -> ExitCode {
 /// Runs the server until it is told to stop, and returns the exit status that this deserves.
 fn serve(options: &Options) -> io::Result<ExitCode> {
     parlor::logging::init(options.log).map_err(io::Error::other)?;
-    let ended = Server::bind(options)?.with_signals()?.run()?;
+    let ended = Server::bind_with_signals(options)?.run()?;
     Ok(ended.killed_by.map_or(ExitCode::SUCCESS, |signal| ExitCode::from(128 + signal)))
 }
 

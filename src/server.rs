@@ -81,7 +81,24 @@ impl Server {
     /// # Errors
     /// An address that cannot be resolved or bound; the text says which, and why.
     pub fn bind(options: &Options) -> io::Result<Server> {
+        Server::new(options, None)
+    }
+
+    /// As [`Server::bind`], and makes SIGTERM, SIGINT and SIGUSR1 events of this server's loop. For a process that is a
+    /// server and nothing else. The signals come first: one that arrives while the addresses are being bound waits for
+    /// the loop, and ends nothing that has left a socket file behind.
+    ///
+    /// # Errors
+    /// As for [`Server::bind`], and the system's.
+    pub fn bind_with_signals(options: &Options) -> io::Result<Server> {
+        Server::new(options, Some(Signals::new([SIGTERM, SIGINT, SIGUSR1])?))
+    }
+
+    fn new(options: &Options, mut signals: Option<Signals>) -> io::Result<Server> {
         let poll = Poll::new()?;
+        if let Some(signals) = &mut signals {
+            poll.registry().register(signals, SIGNALS, Interest::READABLE)?;
+        }
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let mut listeners = Vec::new();
         let mut addresses = Vec::new();
@@ -92,18 +109,7 @@ impl Server {
             listeners.push(listener);
         }
         let stopper = Stopper { wanted: Arc::default(), waker };
-        Ok(Server { options: options.clone(), poll, listeners, addresses, signals: None, stopper })
-    }
-
-    /// Makes SIGTERM, SIGINT and SIGUSR1 events of this server's loop. For a process that is a server and nothing else.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn with_signals(mut self) -> io::Result<Server> {
-        let mut signals = Signals::new([SIGTERM, SIGINT, SIGUSR1])?;
-        self.poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
-        self.signals = Some(signals);
-        Ok(self)
+        Ok(Server { options: options.clone(), poll, listeners, addresses, signals, stopper })
     }
 
     /// The addresses, with the ports that were really bound, in the order of the options.

@@ -104,10 +104,17 @@ impl<S: Stream> Hub<S> {
     }
 
     fn carry_out_lines(&mut self, client: ClientId, lines: &mut Lines, fresh: &mut &[u8]) -> Stop {
+        // Others may have filled the first turn that is sent out early; the second is this client's alone.
+        let mut filled_one = false;
         for _ in 0..LINES_PER_TURN {
             if self.turn.is_full() {
                 self.flush();
-                return Stop::Budget;
+                if !self.is_active(client)
+                    || self.has_back_pressure(client)
+                    || std::mem::replace(&mut filled_one, true)
+                {
+                    return Stop::Budget;
+                }
             }
             if let Some(until) = self.throttled_until(client) {
                 return Stop::Throttled(until);
@@ -223,6 +230,10 @@ impl<S: Stream> Hub<S> {
         }
     }
 
+    fn is_active(&self, client: ClientId) -> bool {
+        self.connections.get(client).is_some_and(|connection| connection.phase == Phase::Active)
+    }
+
     /// Whether the client has to read its replies before more is read from it.
     pub(super) fn has_back_pressure(&self, client: ClientId) -> bool {
         let outbox = self.connections.get(client).and_then(|connection| connection.outbox());
@@ -235,7 +246,7 @@ impl<S: Stream> Hub<S> {
         if connection.readable || connection.ended || connection.has_lines() {
             self.queue(client);
         }
-        if connection_is_active(self, client) {
+        if self.is_active(client) {
             self.timers.start(&mut self.connections, client, Kind::Idle, self.now);
         }
     }
@@ -303,10 +314,6 @@ impl<S: Stream> Hub<S> {
             }
         }
     }
-}
-
-fn connection_is_active<S: Stream>(hub: &Hub<S>, client: ClientId) -> bool {
-    hub.connections.get(client).is_some_and(|connection| connection.phase == Phase::Active)
 }
 
 impl From<Refusal> for Error {

@@ -76,10 +76,11 @@ impl Notices {
         may
     }
 
-    /// Logs how many lines were left out, when the time has come.
-    pub fn tell_left_out(&mut self, now: Duration) {
+    /// Logs how many lines were left out, when the time has come, or when it is `the_end`.
+    pub fn tell_left_out(&mut self, now: Duration, the_end: bool) {
         for (kind, notice) in Farewell::ALL.iter().zip(&mut self.kinds) {
-            if notice.left_out > 0 && notice.told_at.is_none_or(|told_at| now >= told_at + NOTICE_EVERY) {
+            let is_due = notice.told_at.is_none_or(|told_at| now >= told_at + NOTICE_EVERY);
+            if notice.left_out > 0 && (is_due || the_end) {
                 log::info!("disconnected {} more: {}", notice.left_out, kind.text());
                 *notice = Notice { told_at: Some(now), left_out: 0 };
             }
