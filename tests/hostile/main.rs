@@ -15,6 +15,7 @@ mod endings;
 mod fairness;
 mod memory;
 mod slow_readers;
+mod starvation;
 mod too_many;
 mod vanishing;
 

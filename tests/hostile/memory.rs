@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::common::{Client, is_error, join, say};
+use crate::common::{Client, is_error, join, left, say};
 use crate::{Host, MIB, until_it_rests};
 
 /// Has the server told this client `Out of memory`? Otherwise it still answers.
@@ -110,6 +110,52 @@ fn output_that_waits_stays_within_the_limit_and_who_waits_for_least_is_spared() 
     }
     drop(deaf);
     host.eventually_counts(5, 1, 0);
+}
+
+/// Of what waited nothing is kept but the rest of one short line, not the bytes around it.
+#[test]
+fn last_words_take_little_memory() {
+    let mut host = Host::serve(&["--max-pending", "64K"]);
+    let mut speaker = host.connect();
+    let mut deaf: Vec<Client> = (0..30).map(|_| Client::connect(&host.unix)).collect();
+    deaf.iter_mut().enumerate().for_each(|(number, client)| client.join(number));
+    for number in 0..deaf.len() {
+        // Many short lines at once, until it is cut off in the middle of one of them.
+        let requests = (say(number, &"x".repeat(150)) + "\n").repeat(250);
+        let mut there = true;
+        while there {
+            speaker.send(&requests);
+            for _ in 0..250 {
+                there &= speaker.recv_line().contains("RESPONSE");
+            }
+        }
+    }
+    let counters = host.counters();
+    let (_, ending) = counters.split_once("ending ").unwrap();
+    let (ending, waiting) = ending.split_once(", waiting ").unwrap();
+    let (ending, waiting): (usize, usize) =
+        (ending.parse().unwrap(), waiting.split_once(' ').unwrap().0.parse().unwrap());
+    assert!(ending > 0 && waiting < 2_000 * ending, "{counters}");
+}
+
+/// What a turn has to remember of who gets what has a bound, however many messages of how many rooms go to how many.
+#[test]
+fn rooms_that_take_turns_in_talking_to_many_take_no_memory() {
+    let host = Host::serve(&[]);
+    let crowd = (descriptors() / 4).min(1_500);
+    let mut members: Vec<Client> = (0..crowd).map(|_| Client::connect(&host.unix)).collect();
+    let requests = [join(1), join(2)].join("\n") + "\n";
+    members.iter_mut().for_each(|client| client.send(&requests));
+    members.iter_mut().for_each(|client| (0..2).for_each(|_| drop(client.recv_line())));
+    let before = host.parlor.peak_resident_bytes();
+    let mut speaker = host.connect();
+    let requests = [say(1, ""), say(2, ""), join(1), left(1)].join("\n") + "\n";
+    speaker.send(requests.repeat(150));
+    (0..150 * 4).for_each(|_| drop(speaker.recv_line()));
+    members.iter_mut().for_each(|client| (0..300).for_each(|_| drop(client.recv_line())));
+    // Without a bound that is 20 bytes for each of 300 messages and each member.
+    let grown = host.parlor.peak_resident_bytes().saturating_sub(before);
+    assert!(grown < 4 * MIB, "{grown} bytes more for {crowd} clients");
 }
 
 #[test]

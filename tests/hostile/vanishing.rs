@@ -166,3 +166,36 @@ fn a_live_client_that_does_not_read_for_longer_than_keepalive_is_kept() {
     reader.nothing_more();
     silent.nothing_more();
 }
+
+/// What it had sent is carried out at the pace of `--rate`; but not for hours after it has gone.
+#[test]
+fn the_nickname_of_a_client_that_was_reset_while_it_was_slowed_down_is_free() {
+    let host = Host::serve(&["--rate", "2"]);
+    for address in host.addresses() {
+        let mut client = Client::connect(&address);
+        client.login("Victim");
+        client.send("0\n".repeat(20_000));
+        // The burst is over.
+        (0..3).for_each(|_| drop(client.recv_line()));
+        client.reset();
+        eventually("the nickname is free", || {
+            let mut other = host.connect();
+            other.ask(login("Victim")) == response(&login("Victim"))
+        });
+    }
+}
+
+/// Over a Unix socket a client can refuse to hear anything and go on talking. What was for it is lost, so it cannot stay.
+#[test]
+fn a_client_that_closes_its_receiving_side_is_gone_with_the_first_message_for_it() {
+    let host = Host::serve(&[]);
+    let mut client = Client::connect(&host.unix);
+    client.login("Victim");
+    client.join("room");
+    client.socket().shutdown(std::net::Shutdown::Read).unwrap();
+    let mut witness = host.connect();
+    witness.expect_error(login("Victim"), "Nickname already in use");
+    witness.say("room", "hello");
+    eventually("the nickname is free", || witness.ask(login("Victim")) == response(&login("Victim")));
+    witness.expect_error(say("room", "hello"), "Room not found");
+}
