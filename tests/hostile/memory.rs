@@ -117,7 +117,7 @@ fn output_that_waits_stays_within_the_limit_and_who_waits_for_least_is_spared() 
 fn last_words_take_little_memory() {
     let mut host = Host::serve(&["--max-pending", "64K"]);
     let mut speaker = host.connect();
-    let mut deaf: Vec<Client> = (0..30).map(|_| Client::connect(&host.unix)).collect();
+    let mut deaf: Vec<Client> = (0..30).map(|_| Client::connect_narrow(&host.tcp)).collect();
     deaf.iter_mut().enumerate().for_each(|(number, client)| client.join(number));
     for number in 0..deaf.len() {
         // Many short lines at once, until it is cut off in the middle of one of them.
@@ -135,6 +135,7 @@ fn last_words_take_little_memory() {
     let (ending, waiting) = ending.split_once(", waiting ").unwrap();
     let (ending, waiting): (usize, usize) =
         (ending.parse().unwrap(), waiting.split_once(' ').unwrap().0.parse().unwrap());
+    println!("{counters}");
     assert!(ending > 0 && waiting < 2_000 * ending, "{counters}");
 }
 
