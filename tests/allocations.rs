@@ -40,21 +40,20 @@ fn fan_out() {
     steady(&mut hub, &[(clients[0], burst)], 64 * 1000);
 }
 
-/// 10 clients, each alone in its room, send 16 requests at once. That fits into one turn of the hub: where a turn is full,
-/// the rest of what its last client has sent has to be held.
+/// 50 clients, each alone in its room, send 16 requests at once. That fills several turns of the hub.
 fn pipelined_requests() {
-    let (mut hub, clients) = house(10, 1);
+    let (mut hub, clients) = house(50, 1);
     let script = clients.iter().enumerate();
     let script: Vec<_> = script.map(|(room, &client)| (client, hub.lay(&send(room).repeat(16)))).collect();
-    steady(&mut hub, &script, 10 * 16);
+    steady(&mut hub, &script, 50 * 16);
 }
 
-/// Everybody in 20 rooms of 10 says something.
+/// Everybody in 200 rooms of 10 says something.
 fn room_chatter() {
-    let (mut hub, clients) = house(20, 10);
+    let (mut hub, clients) = house(200, 10);
     let script = clients.iter().enumerate();
     let script: Vec<_> = script.map(|(number, &client)| (client, hub.lay(&send(number / 10)))).collect();
-    steady(&mut hub, &script, 20 * 10 * 10);
+    steady(&mut hub, &script, 200 * 10 * 10);
 }
 
 /// The difference between two sizes, so that what the house itself takes does not count. Both are a little less than a
