@@ -82,7 +82,7 @@ impl Meter {
         self.samples.push(end);
         let begin = self.counts_from.or(self.samples.first().copied()).unwrap_or_default();
         let nanoseconds = (end.at - begin.at).max(1) as f64;
-        let cpu = end.server_cpu.zip(begin.server_cpu).map(|(end, begin)| (end - begin) as f64);
+        let cpu = end.server_cpu.zip(begin.server_cpu).map(|(end, begin)| end.saturating_sub(begin) as f64);
         Measured {
             seconds: nanoseconds / 1e9,
             units: end.units - begin.units,
@@ -111,7 +111,7 @@ impl Meter {
 pub fn generator_busy(begin: &Sample, end: &Sample) -> f64 {
     let nanoseconds = (end.at - begin.at).max(1);
     let awake = nanoseconds.saturating_sub(end.waited - begin.waited);
-    let ran = end.own_cpu.zip(begin.own_cpu).map_or(awake, |(end, begin)| end - begin);
+    let ran = end.own_cpu.zip(begin.own_cpu).map_or(awake, |(end, begin)| end.saturating_sub(begin));
     awake.min(ran) as f64 / nanoseconds as f64
 }
 
