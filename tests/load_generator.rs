@@ -163,11 +163,11 @@ impl StandIn {
 }
 
 fn site(address: SocketAddr, duration: Duration) -> Site<'static> {
-    let patience = Duration::from_millis(500);
+    let patience = Duration::from_secs(1);
     Site { dialect: &Parlor, address, process: None, duration, patience, text: 64, progress: &|_| {} }
 }
 
-/// The longest that a run may take; it ends as soon as the stand-in has misbehaved.
+/// The longest that a run may take; it ends as soon as the fault is found.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// What the bench has to say about a stand-in that has misbehaved at least once.
@@ -178,7 +178,9 @@ fn found(vice: Vice, seed: u64, rooms: usize, pace: Pace) -> Result<(), Fault> {
         1 => chat::one_room(&site, 20)?,
         _ => chat::many_rooms(&site, rooms, 4)?,
     };
-    let enough = |_: &measure::Meter| shared.lock().unwrap().misdeeds > 0;
+    // With one message under way in each room, a room stands still after a loss while the others go on: it is found
+    // at the end of the run.
+    let enough = |_: &measure::Meter| rooms > 1 && shared.lock().unwrap().misdeeds > 0;
     let outcome = talk.run_until(&mut swarm, &site, pace, &enough);
     let misdeeds = shared.lock().unwrap().misdeeds;
     assert!(

@@ -24,7 +24,7 @@ pub fn facts(kinds: &[Kind], place: &Place) -> Facts {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     facts.push(("kernel", format!("{} {}", std::env::consts::OS, release.trim())));
     facts.push(("descriptors", place.descriptors.to_string()));
-    facts.push(("pinned", pinned(place.cpus)));
+    facts.push(("pinned", pinned(place)));
     facts.push(("compiler", rustc()));
     for kind in kinds {
         facts.extend(kind.version().map(|version| (kind.name(), version)));
@@ -57,9 +57,10 @@ fn cpus() -> String {
     }
 }
 
-fn pinned(cpus: Option<Cpus>) -> String {
-    match cpus {
+fn pinned(place: &Place) -> String {
+    match place.cpus {
         None => "no".to_owned(),
+        Some(Cpus { generator, .. }) if place.parlor_runs_already => format!("generator on CPU {generator}"),
         Some(Cpus { generator, server }) if generator == server => {
             format!("both on CPU {server}: they share it")
         }

@@ -250,30 +250,45 @@ impl Ledger {
         message: Message,
         raw: &[u8],
     ) -> Result<Delivered, Fault> {
-        let stream = &mut self.streams[stream as usize];
-        let entry = &mut stream.log[at];
+        let entry = &self.streams[stream as usize].log[at];
         if entry.message != message {
             return Err(wrong_place(receiver, entry.message, message));
         }
         if entry.frame != raw {
             let bytes = String::from_utf8_lossy(raw);
-            return Err(Fault::Garbled(format!(
-                "u{receiver} got other bytes than the rest: {}",
-                bytes.escape_debug()
-            )));
+            let what = format!("u{receiver} got other bytes than the rest: {}", bytes.escape_debug());
+            return Err(Fault::Garbled(what));
         }
+        Ok(self.tally(stream, seat, at))
+    }
+
+    /// If the input begins with the very bytes that must come next for this receiver, because others have got them
+    /// already, counts that delivery and says how long it is. Only a shortcut: for all but the first receiver of a
+    /// message it spares taking the frame apart.
+    pub fn foreseen(&mut self, receiver: u32, input: &[u8]) -> Option<(usize, Delivered)> {
+        let client = self.clients.get(receiver as usize).filter(|_| self.one_order)?;
+        let (stream, seat) = (client.room, client.seat?);
+        let at = self.place(stream, seat);
+        let frame = &self.streams[stream as usize].log.get(at)?.frame;
+        let length = frame.len();
+        input.starts_with(frame).then(|| (length, self.tally(stream, seat, at)))
+    }
+
+    /// One more receiver has got the message at this place of the stream.
+    fn tally(&mut self, stream: u32, seat: usize, at: usize) -> Delivered {
+        let stream = &mut self.streams[stream as usize];
         stream.got[seat] += 1;
-        entry.missing -= 1;
-        let due = entry.due;
-        if entry.missing > 0 {
-            return Ok(Delivered { due, complete: None });
+        let Entry { message, due, ref mut missing, .. } = stream.log[at];
+        *missing -= 1;
+        if *missing > 0 {
+            return Delivered { due, complete: None };
         }
         // Nobody can get a message before the one ahead of it, so it is always the oldest that is complete.
         stream.log.pop_front();
         stream.done += 1;
         self.under_way -= 1;
         let room = self.clients[message.sender as usize].room;
-        Ok(Delivered { due, complete: Some(Complete { sender: message.sender, room }) })
+        Delivered { due, complete: Some(Complete { sender: message.sender, room }) }
     }
 
     /// Whether everything that was sent has come to all, and every reply too.

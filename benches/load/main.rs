@@ -31,7 +31,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use options::{Call, Options};
+use options::{Call, Options, Target};
 use plan::Plan;
 use process::Cpus;
 use run::{Chapter, Place};
@@ -64,7 +64,8 @@ fn complain(result: io::Result<bool>, failure: ExitCode) -> ExitCode {
 /// Runs what was asked for and reports it. Whether every delivery was as it should be.
 fn bench(options: &Options) -> io::Result<bool> {
     let cpus = if options.pin { Cpus::choose().filter(|cpus| cpus.pin_self()) } else { None };
-    let place = Place { cpus, descriptors: process::raise_descriptors() };
+    let parlor_runs_already = matches!(options.target, Target::Running(..));
+    let place = Place { cpus, descriptors: process::raise_descriptors(), parlor_runs_already };
     let plans: Vec<Plan> =
         options.scenarios.iter().map(|name| Plan::new(name, &options.sizes, place.descriptors)).collect();
     let kinds = installed(&options.against);

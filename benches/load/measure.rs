@@ -21,6 +21,8 @@ pub struct Sample {
     pub units: u64,
     /// CPU time of the server, if it can be seen.
     pub server_cpu: Option<u64>,
+    /// The generator's own CPU time.
+    pub own_cpu: Option<u64>,
     /// CPU time of everything on this host but the server and the generator.
     pub others_cpu: Option<u64>,
     /// How long the generator has waited for the server.
@@ -80,7 +82,7 @@ impl Meter {
         self.samples.push(end);
         let begin = self.counts_from.or(self.samples.first().copied()).unwrap_or_default();
         let nanoseconds = (end.at - begin.at).max(1) as f64;
-        let cpu = end.server_cpu.zip(begin.server_cpu).map(|(end, begin)| (end - begin) as f64);
+        let cpu = end.server_cpu.zip(begin.server_cpu).map(|(end, begin)| end.saturating_sub(begin) as f64);
         Measured {
             seconds: nanoseconds / 1e9,
             units: end.units - begin.units,
@@ -90,18 +92,27 @@ impl Meter {
                 .others_cpu
                 .zip(begin.others_cpu)
                 .map(|(end, begin)| end.saturating_sub(begin) as f64 / nanoseconds),
-            generator_busy: 1.0 - (end.waited - begin.waited) as f64 / nanoseconds,
+            generator_busy: generator_busy(&begin, &end),
         }
     }
 
     fn sample(&self, at: u64, waited: u64) -> Sample {
         let server_cpu = self.process.and_then(Process::cpu);
-        let own = Process(std::process::id()).cpu();
+        let own_cpu = Process(std::process::id()).cpu();
         let others_cpu =
-            host_cpu().zip(own).map(|(all, own)| all.saturating_sub(own + server_cpu.unwrap_or(0)));
+            host_cpu().zip(own_cpu).map(|(all, own)| all.saturating_sub(own + server_cpu.unwrap_or(0)));
         let resident = self.process.and_then(Process::memory).map_or(0, |memory| memory.resident);
-        Sample { at, units: self.units, server_cpu, others_cpu, waited, resident }
+        Sample { at, units: self.units, server_cpu, own_cpu, others_cpu, waited, resident }
     }
+}
+
+/// Which share of the time between two samples the generator has worked: it was not waiting for the server, and it
+/// really had a CPU.
+pub fn generator_busy(begin: &Sample, end: &Sample) -> f64 {
+    let nanoseconds = (end.at - begin.at).max(1);
+    let awake = nanoseconds.saturating_sub(end.waited - begin.waited);
+    let ran = end.own_cpu.zip(begin.own_cpu).map_or(awake, |(end, begin)| end.saturating_sub(begin));
+    awake.min(ran) as f64 / nanoseconds as f64
 }
 
 /// What happened between warm-up and end.
@@ -122,6 +133,12 @@ impl Measured {
     /// Whether it was the generator that set the pace: it had hardly a moment's rest, and the server had one.
     pub fn generator_was_the_bottleneck(&self) -> bool {
         self.generator_busy > 0.9 && self.server_busy.is_none_or(|server| server < self.generator_busy - 0.02)
+    }
+
+    /// What to say if the host was busy with something else meanwhile.
+    pub fn disturbance(&self) -> Option<String> {
+        let others = self.others.filter(|others| *others > 0.15)? * 100.0;
+        Some(format!("the host was not quiet: other programs took {others:.0} % of a CPU"))
     }
 }
 
@@ -200,10 +217,7 @@ impl Outcome {
                 .notes
                 .push(format!("the generator was the bottleneck: it was busy for {busy:.0} % of the time"));
         }
-        if let Some(others) = measured.others.filter(|others| *others > 0.15) {
-            let others = others * 100.0;
-            outcome.notes.push(format!("the host was not quiet: other programs took {others:.0} % of a CPU"));
-        }
+        outcome.notes.extend(measured.disturbance());
         outcome.latency = Some(meter.latency);
         outcome.samples = meter.samples;
         outcome

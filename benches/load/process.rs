@@ -64,13 +64,14 @@ pub struct Cpus {
 }
 
 impl Cpus {
-    /// The first and the last CPU that this process may use; `None` if `taskset` is not there to pin with.
+    /// The first and the last CPU that this process may use; `None` where the tools to pin with are not there.
     pub fn choose() -> Option<Cpus> {
         let status = fs::read_to_string("/proc/self/status").ok()?;
         let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?.trim();
         let generator = list.split(['-', ',']).next()?.parse().ok()?;
         let server = list.rsplit(['-', ',']).next()?.parse().ok()?;
-        quietly(Command::new("taskset").arg("--version")).then_some(Cpus { generator, server })
+        let there = ["taskset", "setpriv"].iter().all(|tool| quietly(Command::new(tool).arg("--version")));
+        there.then_some(Cpus { generator, server })
     }
 
     /// Pins this process.

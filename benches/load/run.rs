@@ -29,6 +29,7 @@ pub struct Chapter {
 pub struct Place {
     pub cpus: Option<Cpus>,
     pub descriptors: usize,
+    pub parlor_runs_already: bool,
 }
 
 /// Runs everything. `kinds` are those that are there, the one to compare with first.

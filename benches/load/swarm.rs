@@ -30,6 +30,11 @@ pub trait Handler {
         now: u64,
     ) -> Result<(), Fault>;
 
+    /// If the input begins with a frame that can be dealt with unseen, does so and says how long it is.
+    fn foreseen(&mut self, _id: usize, _input: &[u8], _now: u64) -> Option<usize> {
+        None
+    }
+
     /// The server has closed the connection, which is gone after this call.
     fn closed(&mut self, _clients: &mut Clients, id: usize, why: &str) -> Result<(), Fault> {
         Err(Fault::Broken(format!("the connection of client {id} has ended: {why}")))
@@ -155,11 +160,11 @@ impl<'d> Swarm<'d> {
             socket.bind(&SocketAddr::from((address, 0)).into())?;
         }
         self.connections += 1;
-        match socket.connect(&self.address.into()) {
-            Ok(()) => {}
-            Err(error)
-                if error.raw_os_error() == Some(EINPROGRESS) || error.kind() == ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
+        if let Err(error) = socket.connect(&self.address.into())
+            && !error.raw_os_error().is_some_and(|number| IN_PROGRESS.contains(&number))
+            && error.kind() != ErrorKind::WouldBlock
+        {
+            return Err(error);
         }
         Ok(TcpStream::from_std(socket.into()))
     }
@@ -215,7 +220,7 @@ impl<'d> Swarm<'d> {
         Ok(())
     }
 
-    /// Reads what was left in the sockets of those that did not read, and throws it away. Whether each is closed.
+    /// Reads what has come for a client that did not read, and throws it away. Whether the server has closed it.
     pub fn discard_unread(&mut self, id: usize) -> bool {
         let Some(client) = self.clients.slots.get_mut(id) else { return true };
         loop {
@@ -229,8 +234,8 @@ impl<'d> Swarm<'d> {
     }
 }
 
-/// Linux's number for "the connection is being made".
-const EINPROGRESS: i32 = 115;
+/// "The connection is being made": the numbers of Linux, and of macOS and the BSDs.
+const IN_PROGRESS: [i32; 2] = [115, 36];
 
 fn send(client: &mut Client) -> io::Result<()> {
     let mut sent = 0;
@@ -299,6 +304,10 @@ fn frames(
 ) -> Result<usize, Fault> {
     let mut used = 0;
     while used < input.len() {
+        if let Some(length) = handler.foreseen(id, &input[used..], now) {
+            used += length;
+            continue;
+        }
         match dialect.parse(&input[used..]) {
             Ok(None) => break,
             Ok(Some((length, Frame::Ping))) => {

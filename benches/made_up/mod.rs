@@ -127,9 +127,12 @@ impl MadeUpHub {
         self.hub.event(client, Event { readable: true, hung_up: true, writable: false }, NOW);
     }
 
-    /// One turn of the hub.
+    /// Turns of the hub until all that was sent is carried out: one, unless it is too much for one.
     pub fn turn(&mut self) {
         self.hub.turn(NOW);
+        while self.hub.wait(NOW).is_some_and(|wait| wait.is_zero()) {
+            self.hub.turn(NOW);
+        }
     }
 
     /// A client sends lines, and the hub carries them out. For what is not measured.

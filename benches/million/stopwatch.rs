@@ -50,13 +50,17 @@ impl Rounds {
 
     /// For each thing done: the median of the rounds.
     pub fn median_ns(&self) -> f64 {
-        let mut sorted = self.for_each_ns.clone();
-        sorted.sort_unstable_by(f64::total_cmp);
-        sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+        median(self.for_each_ns.clone())
     }
 
     /// The longest turn of all.
     pub fn longest_ns(&self) -> f64 {
         self.longest_ns
     }
+}
+
+/// The middle one of the values.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -13,8 +13,8 @@ use crate::timers::Kind;
 const LINGERING_MAX: usize = 1024;
 
 /// Last words of this size may stay whatever the limit of memory: with the number above that is a bound of its own. They
-/// stand behind the rest of a line, which keeps nothing but itself up to the first of these sizes.
-const LAST_WORDS_BYTES: usize = COPY_OUT_BYTES_MAX + 128;
+/// can stand behind the rest of a line, and up to this size that rest keeps nothing in memory but itself.
+const LAST_WORDS_BYTES: usize = COPY_OUT_BYTES_MAX;
 
 impl<S: Stream> Hub<S> {
     /// The client has closed its sending side and all that it sent has been carried out: it has left. What waits for it

@@ -155,6 +155,14 @@ impl Client {
         self.socket.write_all(bytes.as_ref()).expect("the server reads");
     }
 
+    /// Sends what is taken at once, to a server that may have closed.
+    pub fn send_without_waiting(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.socket.set_nonblocking(true)?;
+        let sent = self.socket.write(bytes);
+        self.socket.set_nonblocking(false)?;
+        sent
+    }
+
     /// As [`Client::send`], to a server that may have closed.
     pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.socket.write_all(bytes.as_ref())
@@ -182,6 +190,11 @@ impl Client {
     /// Closes the sending side: the server sees the end of the stream.
     pub fn finish_sending(&mut self) {
         self.socket.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// As [`Client::finish_sending`], to a server that may have closed.
+    pub fn finish_sending_if_open(&mut self) {
+        let _ = self.socket.shutdown(Shutdown::Write);
     }
 
     /// Vanishes with a reset instead of an orderly end.
@@ -234,6 +247,43 @@ impl Client {
         })?;
         self.received.extend_from_slice(&buffer[..count]);
         Ok(count)
+    }
+
+    /// Whether the next line comes in this time. It is not handed out.
+    pub fn hears_within(&mut self, time: Duration) -> bool {
+        self.try_hear_within(time).unwrap_or_else(|error| panic!("cannot receive: {error}"))
+    }
+
+    /// As [`Client::hears_within`], from a server that may have closed.
+    pub fn try_hear_within(&mut self, time: Duration) -> io::Result<bool> {
+        let deadline = Instant::now() + time;
+        while !self.received[self.read..].contains(&b'\n') {
+            match self.receive_more(deadline) {
+                Ok(0) => return Ok(false),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::TimedOut => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Throws away the lines that have come until now, but for one that has only begun. Does not wait.
+    pub fn skip_what_has_come(&mut self) {
+        self.socket.set_nonblocking(true).unwrap();
+        let mut buffer = [0; 64 << 10];
+        loop {
+            match self.socket.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => self.received.extend_from_slice(&buffer[..count]),
+                // A broken connection shows when a line is wanted.
+                Err(_) => break,
+            }
+            let line_end = self.received.iter().rposition(|byte| *byte == b'\n');
+            self.received.drain(..line_end.map_or(0, |at| at + 1));
+            self.read = 0;
+        }
+        self.socket.set_nonblocking(false).unwrap();
     }
 
     /// Waits for the next bytes, and does something at every beat meanwhile.

@@ -34,7 +34,13 @@ pub struct Ended {
 impl Parlor {
     /// Starts the binary. What it writes to standard error can be waited for.
     pub fn start<A: AsRef<str>>(arguments: &[A]) -> Parlor {
-        let mut parlor = Parlor::start_with_stderr(arguments, Stdio::piped());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_parlor"));
+        command.args(arguments.iter().map(AsRef::as_ref));
+        Parlor::spawn_and_listen(&mut command)
+    }
+
+    fn spawn_and_listen(command: &mut Command) -> Parlor {
+        let mut parlor = Parlor::spawn(command.stderr(Stdio::piped()));
         let stderr = BufReader::new(parlor.child.stderr.take().unwrap());
         let (sender, lines) = mpsc::channel();
         // Ends with the process, which closes the pipe.
@@ -126,6 +132,54 @@ impl Parlor {
     pub fn stop(self) -> Ended {
         self.signal("TERM");
         self.ended()
+    }
+}
+
+/// What is asked of a process under attack; not by each program of tests.
+#[allow(dead_code)]
+impl Parlor {
+    /// Starts the binary where so many descriptors may be open at once.
+    pub fn start_with_descriptors(descriptors: usize, arguments: &[&str]) -> Parlor {
+        let mut command = Command::new("sh");
+        let script = format!(r#"ulimit -n {descriptors} && exec "$0" "$@""#);
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_parlor")]).args(arguments);
+        Parlor::spawn_and_listen(&mut command)
+    }
+
+    /// The lines of standard error that have come and were not waited for, too.
+    pub fn log_so_far(&mut self) -> &[String] {
+        self.log.extend(self.lines.iter().flat_map(|lines| lines.try_iter()));
+        &self.log
+    }
+
+    /// What the process has in memory now, in bytes.
+    #[cfg(target_os = "linux")]
+    pub fn resident_bytes(&self) -> usize {
+        self.status("VmRSS:") << 10
+    }
+
+    /// The most that it ever had in memory, in bytes.
+    #[cfg(target_os = "linux")]
+    pub fn peak_resident_bytes(&self) -> usize {
+        self.status("VmHWM:") << 10
+    }
+
+    #[cfg(target_os = "linux")]
+    fn status(&self, name: &str) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("it is running");
+        line.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
+    /// The time for which the process has had a processor.
+    #[cfg(target_os = "linux")]
+    pub fn processor_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // The name of the program stands in parentheses; the times are the 12th and 13th fields behind it, in
+        // hundredths of a second on every Linux that there is.
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        let ticks = fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap());
+        Duration::from_millis(10 * ticks.sum::<u64>())
     }
 }
 

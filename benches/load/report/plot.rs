@@ -5,7 +5,7 @@ use std::ops::Range;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use crate::measure::{Curve, Latency, Sample};
+use crate::measure::{Curve, Latency, Sample, generator_busy};
 use crate::servers::Kind;
 
 const SIZE: (u32, u32) = (400, 250);
@@ -128,7 +128,7 @@ pub fn server_cpu(samples: &[Sample]) -> Vec<(f64, f64)> {
 
 /// The generator's own in per cent over time.
 pub fn generator_cpu(samples: &[Sample]) -> Vec<(f64, f64)> {
-    rates(samples, |from, to| (to.at - from.at).saturating_sub(to.waited - from.waited) as f64 / 1e7)
+    rates(samples, |from, to| generator_busy(from, to) * (to.at - from.at) as f64 / 1e7)
 }
 
 /// Points of a capacity curve. Where the bound was passed, the last point may be far up; the plot ends at twice the bound.

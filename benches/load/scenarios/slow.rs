@@ -8,6 +8,7 @@ use super::gather::{Guest, gather};
 use super::talk::Pace;
 use crate::ledger::Fault;
 use crate::measure::{DELIVERY, Figure, Outcome};
+use crate::swarm::Swarm;
 
 /// The slow ones' kernel holds little, so that it is soon the server's turn to hold it for them.
 const RECEIVE_BUFFER: usize = 4096;
@@ -30,9 +31,21 @@ pub fn slow(site: &Site<'_>, receivers: usize, rate: f64, share: f64) -> Result<
     let measured = talk.run(&mut swarm, &longer, Pace::Rate(rate))?;
     let mut outcome = Outcome::of_load(DELIVERY, &measured, talk.meter).led_by("p99");
     outcome.figures.push(Figure::neither("p99 before", "ms", undisturbed));
-    std::thread::sleep(Duration::from_millis(100));
-    let cut_off = (first..first + count).filter(|client| swarm.discard_unread(*client)).count();
+    let cut_off = count - still_open(&mut swarm, (first..first + count).collect());
     outcome.figures.push(Figure::neither("slow clients", "", count as f64));
     outcome.figures.push(Figure::neither("of them cut off", "", cut_off as f64));
     Ok(outcome)
+}
+
+/// How many of these clients the server has not closed. Those that were cut off have to read to the end to see it, and
+/// the end may still be on its way.
+fn still_open(swarm: &mut Swarm<'_>, mut clients: Vec<usize>) -> usize {
+    for _ in 0..50 {
+        clients.retain(|client| !swarm.discard_unread(*client));
+        if clients.is_empty() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    clients.len()
 }

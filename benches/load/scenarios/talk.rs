@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Site;
 use crate::dialects::{Dialect, Frame};
-use crate::ledger::{Fault, Ledger};
+use crate::ledger::{Delivered, Fault, Ledger};
 use crate::measure::{Latency, Measured, Meter, latency};
 use crate::swarm::{Clients, Handler, Swarm};
 
@@ -99,6 +99,11 @@ impl<'d> Talk<'d> {
         Ok(())
     }
 
+    fn count(&mut self, delivered: Delivered, now: u64) {
+        self.meter.count(now.saturating_sub(delivered.due));
+        self.free.extend(delivered.complete.map(|complete| complete.room));
+    }
+
     fn say(&mut self, clients: &mut Clients, room: u32, due: u64) {
         let speakers = &self.speakers[room as usize];
         let turn = &mut self.turns[room as usize];
@@ -110,6 +115,12 @@ impl<'d> Talk<'d> {
 }
 
 impl Handler for Talk<'_> {
+    fn foreseen(&mut self, id: usize, input: &[u8], now: u64) -> Option<usize> {
+        let (length, delivered) = self.ledger.foreseen(id as u32, input)?;
+        self.count(delivered, now);
+        Some(length)
+    }
+
     fn frame(
         &mut self,
         _: &mut Clients,
@@ -121,8 +132,7 @@ impl Handler for Talk<'_> {
         match frame {
             Frame::Delivery { .. } => {
                 let delivered = self.ledger.delivered(self.dialect, id as u32, &frame, raw)?;
-                self.meter.count(now.saturating_sub(delivered.due));
-                self.free.extend(delivered.complete.map(|complete| complete.room));
+                self.count(delivered, now);
                 Ok(())
             }
             Frame::Done(quoted) => self.ledger.answered(id as u32, quoted),
