@@ -260,12 +260,12 @@ impl Turn {
         let used = self.messages.len().max(self.replies.len()).max(self.gathered.len());
         for buffer in [&mut self.messages, &mut self.replies, &mut self.gathered] {
             buffer.clear();
-            shrink(buffer, used);
+            shrink(buffer, used, TURN_BYTES);
         }
         let used = self.pieces.len();
         self.promised = 0;
         self.pieces.clear();
-        shrink(&mut self.pieces, used);
+        shrink(&mut self.pieces, used, PIECES_MAX / 8);
     }
 
     /// Appends a piece to what the client gets.
@@ -357,9 +357,9 @@ fn append(chain: &mut Chain, pieces: &mut Vec<Piece>, piece: Piece) {
     chain.last = index;
 }
 
-/// Gives memory back after a burst: by half, each time that much less was used.
-fn shrink<T>(buffer: &mut Vec<T>, used: usize) {
-    if buffer.capacity() > 4096 && used < buffer.capacity() / 4 {
+/// Gives memory back after a burst: by half, each time that much less was used. What a usual turn takes is kept.
+fn shrink<T>(buffer: &mut Vec<T>, used: usize, kept: usize) {
+    if buffer.capacity() > 2 * kept && used < buffer.capacity() / 4 {
         buffer.shrink_to(buffer.capacity() / 2);
     }
 }

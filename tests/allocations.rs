@@ -16,7 +16,10 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// Turns after which every buffer has the size that it needs.
 const WARM_UP: usize = 20;
-const TURNS: usize = 200;
+const TURNS: usize = 100;
+
+/// The test harness has a thread of its own, which may allocate just then. What the hub allocates it allocates each time.
+const ATTEMPTS: usize = 3;
 
 /// What an idle client may take: logged in, and in one room of ten.
 const IDLE_BYTES_MAX: usize = 200;
@@ -37,13 +40,12 @@ fn fan_out() {
     steady(&mut hub, &[(clients[0], burst)], 64 * 1000);
 }
 
-/// 10 clients, each alone in its room, send 16 requests at once. That fits into one turn of the hub: where a turn is full,
-/// the rest of what its last client has sent has to be held.
+/// 50 clients, each alone in its room, send 16 requests at once. That fills several turns of the hub.
 fn pipelined_requests() {
-    let (mut hub, clients) = house(10, 1);
+    let (mut hub, clients) = house(50, 1);
     let script = clients.iter().enumerate();
     let script: Vec<_> = script.map(|(room, &client)| (client, hub.lay(&send(room).repeat(16)))).collect();
-    steady(&mut hub, &script, 10 * 16);
+    steady(&mut hub, &script, 50 * 16);
 }
 
 /// Everybody in 200 rooms of 10 says something.
@@ -92,11 +94,15 @@ fn steady(hub: &mut MadeUpHub, script: &[(ClientId, Input)], deliveries_per_turn
         }
         hub.hub.counters()
     };
-    let before = turns(WARM_UP);
-    let mut after = before;
-    let allocations = allocations_of(|| after = turns(TURNS));
-    let deliveries = after.deliveries - before.deliveries;
-    assert_eq!((after.errors, deliveries), (0, deliveries_per_turn * TURNS as u64));
+    turns(WARM_UP);
+    let mut allocations = usize::MAX;
+    for _ in 0..ATTEMPTS {
+        let before = turns(0);
+        let mut after = before;
+        allocations = allocations.min(allocations_of(|| after = turns(TURNS)));
+        let deliveries = after.deliveries - before.deliveries;
+        assert_eq!((after.errors, deliveries), (0, deliveries_per_turn * TURNS as u64));
+    }
     assert_eq!(allocations, 0, "in {TURNS} turns of {deliveries_per_turn} deliveries");
 }
 

@@ -70,7 +70,7 @@ fn a_client_that_goes_has_left_everything() {
 
 #[test]
 fn an_idle_client_is_small() {
-    assert!(size_of::<Option<Client>>() <= 48, "{}", size_of::<Option<Client>>());
+    assert!(size_of::<Option<Client>>() <= 56, "{}", size_of::<Option<Client>>());
 }
 
 proptest! {
