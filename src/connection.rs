@@ -127,7 +127,7 @@ impl<S: Stream> Connection<S> {
 
     /// Bytes that wait in both directions.
     pub fn waiting_bytes(&self) -> usize {
-        self.buffers.as_ref().map_or(0, |buffers| buffers.outbox.len() + buffers.lines.len())
+        self.input_bytes() + self.output_bytes()
     }
 
     /// Bytes that wait to be written.
@@ -193,6 +193,11 @@ impl<S: Stream> Connection<S> {
         if counted == 0 {
             self.buffers = None;
         }
+    }
+
+    /// Bytes of input that are held.
+    pub fn input_bytes(&self) -> usize {
+        self.buffers.as_ref().map_or(0, |buffers| buffers.lines.len())
     }
 
     /// Bytes allocated for this connection alone: its input and the queue of its output, the chunks aside.

@@ -270,7 +270,8 @@ impl<S: Stream> Hub<S> {
             let kind = connection.timer.kind();
             assert_eq!(kind == Some(Kind::Lingering), connection.phase == Phase::Lingering || self.stopping);
             assert_ne!(connection.phase, Phase::Closed, "closed connections are reaped");
-            assert_eq!(connection.queued, self.ready.contains(&client));
+            assert!(!connection.queued || self.ready.contains(&client), "client {client} would be forgotten");
+            assert!(is_active || connection.input_bytes() == 0, "client {client} keeps its input");
         }
         assert_eq!((self.clients, self.chat.clients_len()), (clients, active));
         assert_eq!(self.memory.held(), held + chunks.values().sum::<usize>(), "memory adds up");

@@ -38,7 +38,10 @@ impl<S: Stream> Hub<S> {
     /// Reads from one connection, once, and carries out what has come.
     pub(super) fn read(&mut self, client: ClientId) {
         let Some(connection) = self.connections.get_mut(client) else { return };
-        connection.queued = false;
+        // The list can still name the slot of a connection that was closed after it had been put there.
+        if !std::mem::take(&mut connection.queued) {
+            return;
+        }
         match connection.phase {
             Phase::Active => self.read_requests(client),
             Phase::Finishing | Phase::Lingering => self.discard(client),
@@ -129,11 +132,6 @@ impl<S: Stream> Hub<S> {
 
     /// The end of the input: what is left is a last line without its line end. With it the client leaves.
     fn carry_out_last_line(&mut self, client: ClientId, lines: &mut Lines) -> Stop {
-        if !lines.is_empty()
-            && let Some(until) = self.throttled_until(client)
-        {
-            return Stop::Throttled(until);
-        }
         if let Some(found) = lines.finish(self.options.max_line) {
             self.carry_out(client, found);
         }

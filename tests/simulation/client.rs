@@ -182,6 +182,12 @@ impl Client {
         has_line
     }
 
+    /// Whether there is nothing that the hub would have to keep for it.
+    pub fn is_idle(&self) -> bool {
+        let has_input = self.gone.is_none() && (self.start < self.input.len() || self.skipping);
+        !has_input && !self.socket().stalled
+    }
+
     /// Moves to behind the next line that gets a reply. One that is too long is found before its end has come.
     fn find_line(&mut self, max_line: usize) -> Option<Range<usize>> {
         loop {

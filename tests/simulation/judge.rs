@@ -157,6 +157,12 @@ impl Simulation {
         let bound = self.options.max_memory + lingering * LAST_WORDS_BYTES + self.open.len() * RECORD_BYTES;
         let memory = self.hub.memory_bytes();
         assert!(memory <= bound, "{memory} bytes of memory, and {lingering} linger: more than {bound}");
+        // Blank lines may be held, where there is no time or no allowance to look at them.
+        let looks_at_all = wait != Some(Duration::ZERO) && self.options.rate == 0;
+        if looks_at_all && self.open.iter().all(|&who| self.clients[who].is_idle()) {
+            let names = self.hub.chat().long_name_bytes();
+            assert_eq!(memory, names, "nobody waits for anything, and memory is held");
+        }
         if self.random.once_in(64) {
             self.compare_tables();
         }

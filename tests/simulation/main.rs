@@ -12,6 +12,7 @@ mod common;
 mod model;
 
 mod client;
+mod corners;
 mod floods;
 mod judge;
 mod options;

@@ -30,6 +30,8 @@ pub struct Simulation {
     /// Clients at once, as far as they are let in, and how many of them come at once.
     crowd: usize,
     comers: usize,
+    /// Up to so much is done by clients in a step.
+    bustle: usize,
     /// One step in so many brings a client trouble of some sort.
     trouble: usize,
     pub hub: Hub<MadeUpStream>,
@@ -58,10 +60,11 @@ impl Simulation {
             println!("{options:#?} {faults:?}");
         }
         let mut script = Script::new(options.max_line);
-        script.heavy = options.max_line > 4096 && random.once_in(2);
+        script.heavy = options.max_line > 4096 && !random.once_in(4);
         Simulation {
             verbose,
             crowd: *random.one_of(&[&2, &6, &20, &20]),
+            bustle: if script.heavy { 12 } else { 3 },
             trouble: *random.one_of(&[&10, &50, &50, &400]),
             comers: 1,
             hub: Hub::new(&options),
@@ -105,7 +108,7 @@ impl Simulation {
     }
 
     fn step(&mut self) {
-        for _ in 0..1 + self.random.below(3) {
+        for _ in 0..=self.random.below(self.bustle) {
             if let Some(who) = self.any_client() {
                 self.act(who);
             }

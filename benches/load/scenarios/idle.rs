@@ -46,7 +46,7 @@ pub fn idle(site: &Site<'_>, clients: usize) -> Result<Outcome, Fault> {
         outcome.figures.push(Figure::less("memory in all", "MiB", all.resident as f64 / f64::from(1 << 20)));
     }
     if let Some((before, after)) = cpu_before.zip(cpu_after) {
-        let busy = (after - before) as f64 / 1e3 / site.duration.as_secs_f64();
+        let busy = after.saturating_sub(before) as f64 / 1e3 / site.duration.as_secs_f64();
         outcome.figures.push(Figure::less("CPU while idle", "µs/s", busy));
     }
     outcome.figures.push(Figure::neither("clients", "", clients as f64));
