@@ -17,8 +17,7 @@ pub trait Stream: Read + Write {
     /// The socket's. The connection is closed then.
     fn shutdown_write(&mut self) -> io::Result<()>;
 
-    /// The peer has stopped reading, or reads again. It is alive, so the kernel's own limit on how long sent data may
-    /// stay unacknowledged must not apply to it meanwhile.
+    /// The peer has stopped reading, or reads again. If it is alive it should be given more time to acknowledge.
     fn set_stalled(&mut self, stalled: bool);
 
     /// Who is on the other side, for the log.
@@ -113,8 +112,9 @@ impl<S: Stream> Connection<S> {
     }
 
     /// Puts the held input back.
-    pub fn put_lines(&mut self, lines: Lines, memory: &mut Memory) {
+    pub fn put_lines(&mut self, mut lines: Lines, memory: &mut Memory) {
         if !lines.is_idle() {
+            lines.trim();
             self.buffers.get_or_insert_default().lines = lines;
         }
         self.settle(memory);

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use crate::chat::{Chat, ClientId};
 use crate::connection::{Connection, Phase, Stream};
-use crate::options::Options;
+use crate::options::{self, Options};
 use crate::outbox::Memory;
 use crate::protocol::Farewell;
 use crate::slots::Slots;
@@ -70,7 +70,8 @@ pub struct Hub<S> {
     /// For `--max-clients-per-ip`: clients by address, and the address of each.
     addresses: HashMap<IpAddr, usize>,
     address_of: HashMap<ClientId, IpAddr>,
-    /// To be read from in the next turn: an edge-triggered poll does not say it twice.
+    /// To be read from in the next turn: an edge-triggered poll does not say it twice. A slot that is listed can have been
+    /// freed since; what counts is the flag in the connection.
     ready: Vec<ClientId>,
     reading: Vec<ClientId>,
     /// Stopped by `--rate`, by when they may go on.
@@ -96,8 +97,9 @@ impl<S> Timed for Slots<Connection<S>> {
 impl<S: Stream> Hub<S> {
     /// A hub without connections.
     pub fn new(options: &Options) -> Self {
+        // Offsets into what a turn writes have 32 bits.
+        let options = Options { max_line: options.max_line.min(options::MAX_LINE_BYTES), ..options.clone() };
         Hub {
-            options: options.clone(),
             connections: Slots::default(),
             chat: Chat::new(options.max_rooms),
             turn: Turn::default(),
@@ -114,8 +116,9 @@ impl<S: Stream> Hub<S> {
             finishing: Vec::new(),
             closed: Vec::new(),
             stopping: false,
+            options,
             read_buffer: vec![0; READ_BYTES],
-            scratch: Vec::new(),
+            scratch: Vec::with_capacity(READ_BYTES),
             counters: Counters::default(),
             notices: Notices::default(),
         }

@@ -126,6 +126,16 @@ impl Lines {
         self.held.capacity()
     }
 
+    /// Gives memory back where much of it is not used.
+    pub fn trim(&mut self) {
+        if self.held.capacity() > 4096 && self.len() < self.held.capacity() / 4 {
+            self.held.drain(..self.start);
+            self.searched -= self.start;
+            self.start = 0;
+            self.held.shrink_to_fit();
+        }
+    }
+
     /// Drops all that is held, and its memory.
     pub fn clear(&mut self) {
         *self = Lines::default();

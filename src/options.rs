@@ -15,6 +15,10 @@ use std::time::Duration;
 pub use flags::usage;
 use flags::{FLAGS, Value};
 
+/// The longest line that can be allowed: an escape can make a message three times as long as its line, and its bytes are
+/// counted with 32 bits, on a 32-bit machine with 31.
+pub const MAX_LINE_BYTES: usize = if cfg!(target_pointer_width = "64") { 1 << 30 } else { 1 << 28 };
+
 /// Where to listen.
 ///
 /// Written and read as on the command line: `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`.

@@ -14,6 +14,11 @@ pub struct Memory {
     held: usize,
 }
 
+/// A queue begins with room for so many pieces. Small queues would be cut from a part of the heap that the allocator keeps for
+/// small things, and one of them that lives on keeps all that was allocated below it in a burst: with 8 pieces to begin
+/// with, 70 MB that had waited stayed with the process after all had been read; with this, 3 to 6 MB do.
+const PIECES_AT_FIRST: usize = 40;
+
 /// Shared bytes that wait for somebody.
 pub type Chunk = Rc<[u8]>;
 
@@ -89,7 +94,7 @@ pub struct Outbox {
 pub struct Written {
     /// Bytes that the kernel took.
     pub bytes: usize,
-    /// Calls that it took them in.
+    /// Calls of `write`, the one included that was told `WouldBlock`.
     pub calls: usize,
 }
 
@@ -111,6 +116,9 @@ impl Outbox {
             }
             _ => {
                 let before = self.allocated_bytes();
+                if self.waiting.capacity() == 0 {
+                    self.waiting.reserve_exact(PIECES_AT_FIRST);
+                }
                 self.waiting.push_back(Waiting { chunk, start: range.start, end: range.end, own });
                 memory.resized(before, self.allocated_bytes());
             }
@@ -369,7 +377,7 @@ mod tests {
         let mut stream = Narrow { takes: vec![59_000], taken: Vec::new() };
         outbox.write_to(&mut stream, &mut Vec::new(), &mut memory).unwrap();
         assert_eq!(outbox.len(), 1001);
-        assert!(memory.held() < 2000, "{} bytes held", memory.held());
+        assert!(memory.held() < 4000, "{} bytes held", memory.held());
         outbox.clear(&mut memory);
     }
 

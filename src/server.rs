@@ -95,6 +95,9 @@ impl Server {
     }
 
     fn new(options: &Options, mut signals: Option<Signals>) -> io::Result<Server> {
+        if options.listen.is_empty() {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "no address to listen on"));
+        }
         let poll = Poll::new()?;
         if let Some(signals) = &mut signals {
             poll.registry().register(signals, SIGNALS, Interest::READABLE)?;

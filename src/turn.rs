@@ -79,7 +79,7 @@ enum Source {
 }
 
 /// The output of a turn.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Turn {
     messages: Vec<u8>,
     replies: Vec<u8>,
@@ -100,6 +100,28 @@ pub struct Turn {
     gathered: Vec<u8>,
     /// Pieces that somebody could not be given, copied out, by where they start.
     kept: BTreeMap<u32, Chunk>,
+}
+
+impl Default for Turn {
+    /// The buffers that every turn uses are made at the start. Made in a burst they would lie above what the burst has
+    /// allocated, and the allocator could not give that back; not yet used they take no memory.
+    fn default() -> Self {
+        let (bytes, few) = (TURN_BYTES * 2, 64);
+        Turn {
+            messages: Vec::with_capacity(bytes),
+            replies: Vec::with_capacity(bytes),
+            pieces: Vec::with_capacity(PIECES_MAX / 8),
+            promised: 0,
+            news: Vec::with_capacity(few),
+            rooms: Vec::with_capacity(few),
+            shares: Vec::with_capacity(few),
+            clients: Vec::with_capacity(few),
+            layout: Vec::with_capacity(few),
+            sorted: Vec::with_capacity(few),
+            gathered: Vec::with_capacity(bytes),
+            kept: BTreeMap::new(),
+        }
+    }
 }
 
 impl Turn {

@@ -40,7 +40,7 @@ impl<S: Stream> Hub<S> {
         self.counters.farewells[why as usize] += 1;
         if self.notices.may_tell(why, self.now) {
             let (nickname, peer, waited) =
-                (self.chat.nickname(client), connection.stream.peer(), connection.output_bytes());
+                (self.chat.nickname(client), connection.stream.peer(), connection.waiting_bytes());
             log::info!("disconnected \"{nickname}\" from {peer}: {}, {waited} bytes waited", why.text());
         }
         if connection.mute {
@@ -130,6 +130,16 @@ impl<S: Stream> Hub<S> {
         }
         for kind in [Kind::Finishing, Kind::Lingering] {
             while let Some(client) = self.timers.due(&mut self.connections, kind, self.now) {
+                let connection = self.connections.get(client);
+                if let Some(connection) = connection.filter(|connection| connection.phase == Phase::Finishing)
+                    && !self.stopping
+                    && self.notices.may_tell(Farewell::TooSlow, self.now)
+                {
+                    let (peer, waited) = (connection.stream.peer(), connection.output_bytes());
+                    log::info!(
+                        "gave up a client from {peer} that has closed its side and takes nothing of {waited} bytes"
+                    );
+                }
                 self.close(client);
             }
         }
@@ -138,7 +148,8 @@ impl<S: Stream> Hub<S> {
     /// `--max-memory`: while there is too much, ends the connection that holds most. Walks all connections, but only
     /// when somebody has to go.
     pub(super) fn limit_memory(&mut self) {
-        if self.memory_bytes() <= self.options.max_memory {
+        // At the end nobody is read from, and what waits is not to be dropped.
+        if self.memory_bytes() <= self.options.max_memory || self.stopping {
             return;
         }
         // What the turn has for them is theirs, and may be what frees memory when it has gone out.
@@ -157,13 +168,18 @@ impl<S: Stream> Hub<S> {
                 break;
             }
             self.say_farewell(client, Farewell::OutOfMemory);
+            self.close_if_long(client);
         }
-        // Everybody who waited has gone. What is left are last words, behind the rest of a line that can be long.
-        for &(_, client) in &holders {
-            let waiting = self.connections.get(client).map_or(0, |connection| connection.output_bytes());
-            if waiting > LAST_WORDS_BYTES && self.memory_bytes() > self.options.max_memory {
-                self.close(client);
-            }
+    }
+
+    /// Closes a connection whose last words stand behind so much that they could not be let stay.
+    fn close_if_long(&mut self, client: ClientId) {
+        if self.memory_bytes() > self.options.max_memory
+            && let Some(connection) = self.connections.get(client)
+            && connection.phase == Phase::Lingering
+            && connection.output_bytes() > LAST_WORDS_BYTES
+        {
+            self.close(client);
         }
     }
 

@@ -12,7 +12,8 @@ use crate::outbox::Outbox;
 use crate::protocol::{self, Error, Request};
 use crate::timers::{Kind, nanoseconds};
 
-/// In one turn so many lines of a client are carried out at most; the rest waits until the others have had their turn.
+/// In one turn so many lines of a client are carried out at most; the rest waits until the others have had their turn. A
+/// read holds fewer usual lines than that; of the shortest, so many take a third of a millisecond.
 const LINES_PER_TURN: usize = 1024;
 
 /// A client that the server has ended may send so much more before it is given up.
@@ -149,7 +150,8 @@ impl<S: Stream> Hub<S> {
         match stop {
             Stop::NoMoreLines if connection.readable => self.queue(client),
             Stop::Budget => self.queue(client),
-            // Its sender has gone: it is not kept to be carried out bit by bit.
+            // Nothing can be written to it any more: its sender has gone, and its nickname is not to be held for as long as
+            // it would take to carry out bit by bit what it has left behind.
             Stop::Throttled(_) if connection.mute => self.close(client),
             Stop::Throttled(until) => {
                 connection.throttled = true;

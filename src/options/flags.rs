@@ -48,8 +48,8 @@ type Field<T> = fn(&mut Options) -> &mut T;
 
 /// A bound for whatever needs no other. Some thirty years as seconds; twice of it still fits 32 bits.
 const MANY: u64 = 1_000_000_000;
-/// Offsets into a line are kept in 32 bits.
-const LONGEST_LINE: u64 = 1 << 30;
+/// See there.
+const LONGEST_LINE: u64 = super::MAX_LINE_BYTES as u64;
 /// Sizes are written with `G` at most.
 const MOST_MEMORY: u64 = 1024 << 30;
 /// The largest `TCP_KEEPIDLE` that Linux takes.
@@ -102,7 +102,7 @@ pub(super) const FLAGS: &[Flag] = &[
         long: "max-pending",
         value: Value::Bytes(1..=MOST_MEMORY, |options| &mut options.max_pending),
         help: "Let at most BYTES of other clients' messages wait for one client. One that falls further behind is \
-               disconnected with `Too slow`. One that does not read its own replies is merely read from no further.",
+               disconnected with `Too slow`; one line alone always fits. One that does not read its own replies is merely read from no further.",
     },
     Flag {
         short: "",
@@ -130,7 +130,9 @@ pub(super) const FLAGS: &[Flag] = &[
         long: "keepalive",
         value: Value::Seconds(0..=LONGEST_KEEPALIVE, |options| &mut options.keepalive),
         help: "Probe silent TCP clients, so that one that has vanished without a word is found out after about \
-               SECONDS and its nickname is free again. 0 turns probing off.",
+               SECONDS and its nickname is free again. A client that does not read while its output waits in the \
+               server is given ten times as long; one that takes nothing for SECONDS of what is under way to it \
+               counts as vanished. 0 turns probing off.",
     },
     Flag {
         short: "",

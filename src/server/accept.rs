@@ -44,9 +44,8 @@ pub fn compare_descriptors(max_clients: usize) {
     let limit =
         line.and_then(|line| line.split_whitespace().next()).and_then(|limit| limit.parse::<usize>().ok());
     if let Some(limit) = limit.filter(|&limit| limit < max_clients.saturating_add(DESCRIPTORS_RESERVED)) {
-        let enough_for = limit.saturating_sub(DESCRIPTORS_RESERVED);
         log::warn!(
-            "the limit of {limit} open files suffices for {enough_for} clients, and --max-clients is {max_clients}: \
+            "the limit of {limit} open files is too low for --max-clients {max_clients} and {DESCRIPTORS_RESERVED} more: \
              raise the one (ulimit -n, or LimitNOFILE= of systemd) or lower the other"
         );
     }
@@ -74,7 +73,9 @@ impl Loop {
     /// When to try again: at once, after a time, or not before an event.
     pub(super) fn next_accept(&self) -> Option<Duration> {
         let waiting = self.listeners.iter().any(|listener| listener.ready);
-        waiting.then(|| self.gate.closed.as_ref().map_or(Duration::ZERO, |closed| closed.until))
+        let closed =
+            self.gate.closed.as_ref().filter(|closed| self.hub.connections_len() >= closed.connections);
+        waiting.then(|| closed.map_or(Duration::ZERO, |closed| closed.until))
     }
 
     /// Accepts one connection. Whether to go on with this listener.
@@ -91,7 +92,8 @@ impl Loop {
                     Ok(()) => return true,
                     Err(error) => {
                         self.hub.abandon(client);
-                        error
+                        // Still counted until the end of the turn, and no reason to try again then.
+                        return self.close_gate(&error, self.hub.connections_len() - 1, now);
                     }
                 }
             }
@@ -110,16 +112,14 @@ impl Loop {
             | ErrorKind::HostUnreachable
             | ErrorKind::NetworkDown
             | ErrorKind::NetworkUnreachable
+            | ErrorKind::PermissionDenied
             | ErrorKind::TimedOut => true,
-            _ => {
-                self.close_gate(&error, now);
-                false
-            }
+            _ => self.close_gate(&error, self.hub.connections_len(), now),
         }
     }
 
-    fn close_gate(&mut self, error: &io::Error, now: Duration) {
-        let connections = self.hub.connections_len();
+    /// Accepts no more until the time is over or fewer connections are left. Always false: not to go on.
+    fn close_gate(&mut self, error: &io::Error, connections: usize, now: Duration) -> bool {
         self.gate.closed = Some(Closed { until: now + RETRY_AFTER, connections });
         self.gate.failures += 1;
         let may_tell = self.gate.told_at.is_none_or(|told_at| now >= told_at + TOLD_EVERY);
@@ -129,6 +129,7 @@ impl Loop {
                 "cannot accept connections with {connections} open: {error}; they wait until one is closed"
             );
         }
+        false
     }
 
     fn end_of_episode(&mut self, now: Duration) {

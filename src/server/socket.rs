@@ -9,6 +9,10 @@ use mio::{Interest, Registry, Token};
 
 use crate::connection::Stream;
 
+/// A client whose output waits is given so many times as long to take something.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const STALLED_FACTOR: u64 = 10;
+
 /// A connected stream that does not block.
 #[derive(Debug)]
 pub enum Socket {
@@ -53,14 +57,15 @@ impl Stream for Socket {
         }
     }
 
-    /// Linux applies TCP_USER_TIMEOUT to a peer that acknowledges but has no room, too. A client may take its time to
-    /// read, so the timer is lifted for as long as its output waits here. That leaves one case in which somebody who is
-    /// there is taken for gone: who takes nothing for all of `--keepalive`, and is so little behind that the kernel holds
-    /// it all. There is no portable way to ask the kernel which of the two it is.
+    /// Linux applies TCP_USER_TIMEOUT to a peer that acknowledges but has no room, too, and there is no portable way to ask
+    /// which of the two it is. A client may take its time to read, so it gets ten times as long while its output waits
+    /// here; for ever would be too long, for then one that has vanished with its output waiting would keep its nickname.
+    /// Who is so little behind that the kernel holds it all is not known here, and has the usual time.
     fn set_stalled(&mut self, stalled: bool) {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         if let Socket::Tcp { stream, user_timeout_s: seconds @ 1.. } = self {
-            let timeout = std::time::Duration::from_secs(if stalled { 0 } else { u64::from(*seconds) });
+            let factor = if stalled { STALLED_FACTOR } else { 1 };
+            let timeout = std::time::Duration::from_secs(u64::from(*seconds) * factor);
             // A socket that refuses is about to break anyway.
             let _ = socket2::SockRef::from(&*stream).set_tcp_user_timeout(Some(timeout));
         }
