@@ -334,7 +334,12 @@ impl Simulation {
             Some(Gone { at, .. }) => {
                 let is_over = client.wanted.is_empty() && !self.has_little_memory();
                 assert!(!is_over, "client {who} has got all and has closed its side");
+                // At the last moment it can still be ended for want of memory, without a byte of it having gone out.
+                let last_words = if self.has_little_memory() { LINGER } else { Duration::ZERO };
                 let without_progress = client.written_at.max(at) + FINISH_WITHOUT_PROGRESS;
+                if self.now >= without_progress && self.now < without_progress + last_words {
+                    return;
+                }
                 self.stopped_at.map_or(without_progress, |at| at + self.options.drain)
             }
             None if self.options.idle_timeout.is_zero() || self.options.rate > 0 || client.was_blocked => {
