@@ -56,7 +56,7 @@ pub struct Chat {
 }
 
 /// Of a room's name, so many bytes are taken as part of the fixed cost of a room.
-const SHORT_NAME_BYTES: usize = 64;
+const UNCOUNTED_NAME_BYTES: usize = 64;
 
 impl Chat {
     /// Empty tables. A client may be in `max_rooms` rooms at once.
@@ -277,5 +277,5 @@ impl Chat {
 
 /// What a name takes beyond the fixed cost of its record.
 fn long_bytes(name: &Entry) -> usize {
-    name.name().len().saturating_sub(SHORT_NAME_BYTES)
+    name.name().len().saturating_sub(UNCOUNTED_NAME_BYTES)
 }

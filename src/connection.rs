@@ -101,7 +101,7 @@ impl<S: Stream> Connection<S> {
         self.buffers.as_ref().map(|buffers| &buffers.outbox).filter(|outbox| !outbox.is_empty())
     }
 
-    /// The outbox, made if need be. [`Connection::settle`] must follow.
+    /// The outbox, made if need be. [`Connection::account`] must follow.
     pub fn outbox_mut(&mut self) -> &mut Outbox {
         &mut self.buffers.get_or_insert_default().outbox
     }
@@ -117,7 +117,7 @@ impl<S: Stream> Connection<S> {
             lines.trim();
             self.buffers.get_or_insert_default().lines = lines;
         }
-        self.settle(memory);
+        self.account(memory);
     }
 
     /// Whether lines are held that can be carried out without reading.
@@ -147,7 +147,7 @@ impl<S: Stream> Connection<S> {
         if result.is_err() {
             buffers.outbox.clear(memory);
         }
-        self.settle(memory);
+        self.account(memory);
         result
     }
 
@@ -156,7 +156,7 @@ impl<S: Stream> Connection<S> {
         if let Some(buffers) = &mut self.buffers {
             buffers.outbox.clear(memory);
         }
-        self.settle(memory);
+        self.account(memory);
     }
 
     /// Drops what waits, but for the rest of a line that has begun to go out.
@@ -164,7 +164,7 @@ impl<S: Stream> Connection<S> {
         if let Some(buffers) = &mut self.buffers {
             buffers.outbox.cut(memory);
         }
-        self.settle(memory);
+        self.account(memory);
     }
 
     /// Drops the input that is held.
@@ -172,11 +172,11 @@ impl<S: Stream> Connection<S> {
         if let Some(buffers) = &mut self.buffers {
             buffers.lines.clear();
         }
-        self.settle(memory);
+        self.account(memory);
     }
 
     /// Gives back the buffers that are empty, and tells what the others take.
-    pub fn settle(&mut self, memory: &mut Memory) {
+    pub fn account(&mut self, memory: &mut Memory) {
         let stalled = self.outbox().is_some();
         if stalled != self.stalled {
             self.stalled = stalled;

@@ -34,9 +34,12 @@
 //! 8. [`server`]: the poll loop, the listeners and the signals. The one place that polls and looks at the clock.
 //! 9. [`options`] and [`logging`]: the command line, and where the log goes. `main.rs` puts it all together.
 //!
+//! All modules are public, so that tests and benches can reach each layer by itself; what a user of the crate needs
+//! is at the root.
+//!
 //! # What holds everywhere
 //!
-//! - Between two polls nothing blocks, and the cost of a turn depends on what happened in it, not on how many clients
+//! - Between two polls nothing blocks (but the log, if standard error is a full pipe), and the cost of a turn depends on what happened in it, not on how many clients
 //!   are connected.
 //! - An idle client owns no buffer.
 //! - An edge-triggered poll says a thing once: whoever stops before the kernel has said `WouldBlock` is remembered.

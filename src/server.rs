@@ -26,7 +26,8 @@ pub use listener::Address;
 use listener::Listener;
 use socket::Socket;
 
-/// Events taken from the poll at once.
+/// Events taken from the poll at once: so many clients are read from before anything is written. More of them share a write,
+/// and wait for each other.
 const EVENTS_PER_TURN: usize = 1024;
 
 /// Tokens below this are the hub's numbers of connections; the listeners count up from it.
@@ -107,7 +108,7 @@ impl Server {
         let mut addresses = Vec::new();
         for (index, listen) in options.listen.iter().enumerate() {
             let mut listener = Listener::bind(listen, options)?;
-            poll.registry().register(&mut listener, Token(FIRST_LISTENER + index), Interest::READABLE)?;
+            poll.registry().register(listener.source(), Token(FIRST_LISTENER + index), Interest::READABLE)?;
             addresses.push(listener.address()?);
             listeners.push(listener);
         }

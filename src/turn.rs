@@ -31,7 +31,8 @@ const PIECES_MAX: usize = 64 << 10;
 
 const NONE: u32 = u32::MAX;
 
-/// A link of the list that a room or a client has in this turn. All of them stand in one vector.
+/// Something that a room or a client has in this turn, and the link to what comes next in its list. Of a room it is a range
+/// of the messages; of a client it is also a reply. All of them stand in one vector.
 #[derive(Clone, Copy, Debug)]
 struct Piece {
     next: u32,
@@ -310,8 +311,12 @@ impl Turn {
         buffer.get(segment.start as usize..segment.end as usize).unwrap_or_default()
     }
 
-    /// Lays out all that the client gets, for the functions that follow: in the order of the clock, a reply stands at its moment, between the messages of the
-    /// rooms, and the client's own message right behind it.
+    /// Lays out all that the client gets, in the order of the clock, for the functions that follow. A reply stands at its
+    /// moment, between the messages of the rooms, and the client's own message right behind it.
+    ///
+    /// Say that in one room somebody has written `messages[0..10]`, then this client `[10..20]`, then somebody `[20..30]`.
+    /// The room's piece is `[0..30]`; the client has a reply at 10 with its own message up to 20. It gets `[0..10]`, the
+    /// reply, `[10..20]` as its own, `[20..30]`.
     pub fn lay_out(&mut self, client: ClientId) {
         self.layout.clear();
         self.sorted.clear();

@@ -90,6 +90,8 @@ impl Clients {
 /// Connections from one address before the next is used: there are some 28,000 ports for each, and one that was used
 /// stays taken for a minute.
 const PORTS_PER_SOURCE: u64 = 20_000;
+/// Source addresses, from 127.0.0.1.
+const SOURCES: u64 = 250;
 const READ_BUFFER: usize = 256 << 10;
 
 /// The loop.
@@ -137,7 +139,13 @@ impl<'d> Swarm<'d> {
     /// Begins to connect one more client. `receive_buffer`: bytes that the kernel may hold for it, if not the usual.
     pub fn connect(&mut self, receive_buffer: Option<usize>) -> Result<usize, Fault> {
         let broken = |error: io::Error| Fault::Broken(format!("cannot connect: {error}"));
-        let mut stream = self.open(receive_buffer).map_err(broken)?;
+        let mut stream = loop {
+            match self.open(receive_buffer) {
+                // The ports of this source address are used up: by connections, or by those that ended a while ago.
+                Err(error) if error.kind() == ErrorKind::AddrNotAvailable && self.next_source() => {}
+                result => break result.map_err(broken)?,
+            }
+        };
         let entry = self.clients.slots.vacant_entry();
         let id = entry.key();
         let interest = Interest::READABLE | Interest::WRITABLE;
@@ -147,6 +155,12 @@ impl<'d> Swarm<'d> {
         Ok(id)
     }
 
+    /// Goes on with another source address, if there is one left.
+    fn next_source(&mut self) -> bool {
+        self.connections = (self.connections / PORTS_PER_SOURCE + 1) * PORTS_PER_SOURCE;
+        self.connections / PORTS_PER_SOURCE < SOURCES
+    }
+
     fn open(&mut self, receive_buffer: Option<usize>) -> io::Result<TcpStream> {
         let socket = Socket::new(Domain::for_address(self.address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
@@ -154,9 +168,9 @@ impl<'d> Swarm<'d> {
         if let Some(bytes) = receive_buffer {
             socket.set_recv_buffer_size(bytes)?;
         }
-        let source = self.connections / PORTS_PER_SOURCE % 250;
+        let source = self.connections / PORTS_PER_SOURCE;
         if self.address.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST) && source > 0 {
-            let address = Ipv4Addr::new(127, 0, 0, 1 + source as u8);
+            let address = Ipv4Addr::new(127, 0, 0, 1 + (source % SOURCES) as u8);
             socket.bind(&SocketAddr::from((address, 0)).into())?;
         }
         self.connections += 1;

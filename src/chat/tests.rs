@@ -43,7 +43,7 @@ fn a_room_left_empty_is_removed_with_its_name() {
     let long = "x".repeat(1000);
     assert_eq!(chat.join(0, &long), Ok(()));
     assert_eq!(chat.join(0, "short"), Ok(()));
-    assert_eq!(chat.long_name_bytes(), 1000 - SHORT_NAME_BYTES);
+    assert_eq!(chat.long_name_bytes(), 1000 - UNCOUNTED_NAME_BYTES);
     assert_eq!(chat.long_name_bytes_of(0), chat.long_name_bytes());
     assert_eq!(chat.leave(0, &long), Ok(()));
     assert_eq!((chat.rooms_len(), chat.long_name_bytes()), (1, 0));

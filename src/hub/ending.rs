@@ -59,7 +59,7 @@ impl<S: Stream> Hub<S> {
         let words = self.memory.keep(&self.scratch);
         let length = words.len() as u32;
         connection.outbox_mut().push(words, 0..length, true, false, &mut self.memory);
-        connection.settle(&mut self.memory);
+        connection.account(&mut self.memory);
         connection.readable = true;
         connection.throttled = false;
         self.timers.start(&mut self.connections, client, Kind::Lingering, self.now);

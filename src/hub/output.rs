@@ -48,7 +48,7 @@ impl<S: Stream> Hub<S> {
             }
         }
         self.turn.keep_rest(written, connection.outbox_mut(), &mut self.memory);
-        connection.settle(&mut self.memory);
+        connection.account(&mut self.memory);
         if let Some(outbox) = connection.outbox()
             && outbox.others_bytes() > self.options.max_pending
             && connection.phase == Phase::Active

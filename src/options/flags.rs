@@ -46,7 +46,7 @@ pub(super) enum Value {
 /// How to get at a field: for writing what was given, and for reading the default.
 type Field<T> = fn(&mut Options) -> &mut T;
 
-/// A bound for whatever needs no other. Some thirty years as seconds; twice of it still fits 32 bits.
+/// A bound for whatever needs no other: some thirty years as seconds, so that no sum of times overflows.
 const MANY: u64 = 1_000_000_000;
 /// See there.
 const LONGEST_LINE: u64 = super::MAX_LINE_BYTES as u64;

@@ -88,7 +88,7 @@ impl Loop {
                 let client = self.hub.connect(socket, address, now);
                 let Some(socket) = self.hub.stream_mut(client) else { return true };
                 let both = Interest::READABLE | Interest::WRITABLE;
-                match self.poll.registry().register(socket, Token(client as usize), both) {
+                match self.poll.registry().register(socket.source(), Token(client as usize), both) {
                     Ok(()) => return true,
                     Err(error) => {
                         self.hub.abandon(client);
@@ -133,10 +133,11 @@ impl Loop {
     }
 
     fn end_of_episode(&mut self, now: Duration) {
-        let failures = std::mem::take(&mut self.gate.failures);
+        let failures = self.gate.failures;
         let may_tell = self.gate.told_at.is_none_or(|told_at| now >= told_at + TOLD_EVERY);
         if failures > 0 && may_tell {
             self.gate.told_at = Some(now);
+            self.gate.failures = 0;
             log::info!("accepting connections again, after {failures} failures");
         }
     }

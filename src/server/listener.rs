@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
-use mio::{Interest, Registry, Token};
 use socket2::{Domain, SockAddr, Socket as RawSocket, TcpKeepalive, Type};
 
 use super::socket::Socket;
@@ -78,6 +77,14 @@ impl Listener {
         match bound {
             Ok(kind) => Ok(Listener { kind, ready: false }),
             Err(error) => Err(io::Error::new(error.kind(), format!("cannot listen on {listen}: {error}"))),
+        }
+    }
+
+    /// What the poll registers.
+    pub fn source(&mut self) -> &mut dyn Source {
+        match &mut self.kind {
+            Kind::Tcp { listener, .. } => listener,
+            Kind::Unix { listener, .. } => listener,
         }
     }
 
@@ -199,29 +206,6 @@ impl Drop for SocketFile {
         if self.identity.is_some() && identity(&self.path) == self.identity {
             // There is nobody left to be told that it cannot be removed.
             let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-impl Source for Listener {
-    fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        match &mut self.kind {
-            Kind::Tcp { listener, .. } => listener.register(registry, token, interests),
-            Kind::Unix { listener, .. } => listener.register(registry, token, interests),
-        }
-    }
-
-    fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        match &mut self.kind {
-            Kind::Tcp { listener, .. } => listener.reregister(registry, token, interests),
-            Kind::Unix { listener, .. } => listener.reregister(registry, token, interests),
-        }
-    }
-
-    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        match &mut self.kind {
-            Kind::Tcp { listener, .. } => listener.deregister(registry),
-            Kind::Unix { listener, .. } => listener.deregister(registry),
         }
     }
 }

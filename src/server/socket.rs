@@ -5,7 +5,6 @@ use std::net::Shutdown;
 
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
-use mio::{Interest, Registry, Token};
 
 use crate::connection::Stream;
 
@@ -25,6 +24,16 @@ pub enum Socket {
     },
     /// From a Unix listener.
     Unix(UnixStream),
+}
+
+impl Socket {
+    /// What the poll registers.
+    pub fn source(&mut self) -> &mut dyn Source {
+        match self {
+            Socket::Tcp { stream, .. } => stream,
+            Socket::Unix(stream) => stream,
+        }
+    }
 }
 
 impl Read for Socket {
@@ -77,29 +86,6 @@ impl Stream for Socket {
                 stream.peer_addr().map_or_else(|_| "an address unknown".into(), |a| a.to_string())
             }
             Socket::Unix(_) => "a Unix socket".into(),
-        }
-    }
-}
-
-impl Source for Socket {
-    fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        match self {
-            Socket::Tcp { stream, .. } => stream.register(registry, token, interests),
-            Socket::Unix(stream) => stream.register(registry, token, interests),
-        }
-    }
-
-    fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        match self {
-            Socket::Tcp { stream, .. } => stream.reregister(registry, token, interests),
-            Socket::Unix(stream) => stream.reregister(registry, token, interests),
-        }
-    }
-
-    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        match self {
-            Socket::Tcp { stream, .. } => stream.deregister(registry),
-            Socket::Unix(stream) => stream.deregister(registry),
         }
     }
 }
