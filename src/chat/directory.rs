@@ -139,9 +139,12 @@ impl Directory {
             }
         }
         self.len -= 1;
-        // Half as fast as it grew, so that a name that comes and goes does not split and merge each time.
-        if self.heads.len() > 2 * self.len + 1 {
-            self.merge(records);
+        // With room to spare, so that a name that comes and goes does not split and merge each time; two at once, so that
+        // all are merged when the last name has gone.
+        for _ in 0..2 {
+            if self.heads.len() > 2 * self.len + 1 {
+                self.merge(records);
+            }
         }
     }
 
