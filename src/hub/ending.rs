@@ -167,7 +167,12 @@ impl<S: Stream> Hub<S> {
             if self.memory_bytes() <= self.options.max_memory {
                 break;
             }
+            // One that lingered already has been told.
+            self.close_if_long(client);
             self.say_farewell(client, Farewell::OutOfMemory);
+        }
+        // Everybody who waited has gone. What is left are last words, behind the rest of a line that can be long.
+        for &(_, client) in &holders {
             self.close_if_long(client);
         }
     }

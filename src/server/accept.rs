@@ -22,8 +22,10 @@ const TOLD_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub struct Gate {
     closed: Option<Closed>,
-    /// Failures of this episode: from the first until a listener has nobody waiting.
+    /// Failures that have not been told.
     failures: u64,
+    /// This episode, from the first failure until a listener has nobody waiting, has been told.
+    told: bool,
     told_at: Option<Duration>,
 }
 
@@ -122,9 +124,8 @@ impl Loop {
     fn close_gate(&mut self, error: &io::Error, connections: usize, now: Duration) -> bool {
         self.gate.closed = Some(Closed { until: now + RETRY_AFTER, connections });
         self.gate.failures += 1;
-        let may_tell = self.gate.told_at.is_none_or(|told_at| now >= told_at + TOLD_EVERY);
-        if self.gate.failures == 1 && may_tell {
-            self.gate.told_at = Some(now);
+        if !self.gate.told && self.gate.may_tell(now) {
+            self.gate.told = true;
             log::warn!(
                 "cannot accept connections with {connections} open: {error}; they wait until one is closed"
             );
@@ -132,13 +133,22 @@ impl Loop {
         false
     }
 
+    /// Nobody waits any more. What cannot be told so soon after the last line is told with the next.
     fn end_of_episode(&mut self, now: Duration) {
-        let failures = self.gate.failures;
-        let may_tell = self.gate.told_at.is_none_or(|told_at| now >= told_at + TOLD_EVERY);
-        if failures > 0 && may_tell {
-            self.gate.told_at = Some(now);
-            self.gate.failures = 0;
+        if std::mem::take(&mut self.gate.told) && self.gate.may_tell(now) {
+            let failures = std::mem::take(&mut self.gate.failures);
             log::info!("accepting connections again, after {failures} failures");
         }
+    }
+}
+
+impl Gate {
+    /// Whether a line may be logged now.
+    fn may_tell(&mut self, now: Duration) -> bool {
+        let may = self.told_at.is_none_or(|told_at| now >= told_at + TOLD_EVERY);
+        if may {
+            self.told_at = Some(now);
+        }
+        may
     }
 }
