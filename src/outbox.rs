@@ -14,9 +14,9 @@ pub struct Memory {
     held: usize,
 }
 
-/// A queue begins with room for so many pieces. Small queues would be cut from a part of the heap that the allocator keeps for
-/// small things, and one of them that lives on keeps all that was allocated below it in a burst: with 8 pieces to begin
-/// with, 70 MB that had waited stayed with the process after all had been read; with this, 3 to 6 MB do.
+/// A queue begins with room for so many pieces, too much for the part of the heap where the allocator keeps small blocks.
+/// One small block that lives on keeps with the process all that was allocated below it in a burst: with queues that grow
+/// from nothing 70 MB stayed after all had been read; with this, and a turn's buffers made at the start, 3 to 6 MB.
 const PIECES_AT_FIRST: usize = 40;
 
 /// Shared bytes that wait for somebody.
