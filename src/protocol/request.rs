@@ -1,13 +1,9 @@
 //! A line becomes a request, or the first error that applies, in the order that the protocol gives.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
-
-use super::text;
-use super::{Error, Member};
+use super::members::Members;
+use super::{Error, Member, text};
 
 /// The longest nickname, in bytes of UTF-8 before any escaping.
 const NICKNAME_BYTES_MAX: usize = 64;
@@ -59,31 +55,11 @@ pub fn parse(line: &[u8]) -> Option<Line<'_>> {
     };
     // The white space of JSON; `\n` cannot occur.
     let echo = line.trim_matches([' ', '\t', '\r']);
-    // serde_json reads over the values that nobody asks for without looking at what their escapes mean.
-    if !text::surrogates_are_paired(echo) {
-        return Some(invalid);
-    }
-    if !echo.starts_with('{') {
-        return Some(match serde_json::from_str::<IgnoredAny>(echo) {
-            Ok(_) => Line { echo, request: Err(Error::NotAnObject) },
-            Err(_) => invalid,
-        });
-    }
-    Some(match serde_json::from_str::<Members>(echo) {
+    Some(match Members::read(echo) {
         Ok(members) => Line { echo, request: members.request() },
-        Err(_) => invalid,
+        Err(Error::InvalidJson) => invalid,
+        Err(error) => Line { echo, request: Err(error) },
     })
-}
-
-/// The members of a request, each as it was written. Values are kept raw: reading over a value takes no recursion
-/// whatever its nesting, and a value that is only copied need not be decoded.
-#[derive(Default)]
-struct Members<'a> {
-    action: Option<&'a RawValue>,
-    nickname: Option<&'a RawValue>,
-    room_id: Option<&'a RawValue>,
-    text: Option<&'a RawValue>,
-    twice: Option<Member>,
 }
 
 impl<'a> Members<'a> {
@@ -92,7 +68,7 @@ impl<'a> Members<'a> {
         if let Some(member) = self.twice {
             return Err(Error::Twice(member));
         }
-        let action = self.action.ok_or(Error::Missing(Member::Action))?.get();
+        let action = self.action.ok_or(Error::Missing(Member::Action))?;
         if !action.starts_with('"') {
             return Err(Error::Invalid(Member::Action));
         }
@@ -106,7 +82,7 @@ impl<'a> Members<'a> {
     }
 
     fn nickname(&self) -> Result<Cow<'a, str>, Error> {
-        let raw = self.nickname.ok_or(Error::Missing(Member::Nickname))?.get();
+        let raw = self.nickname.ok_or(Error::Missing(Member::Nickname))?;
         if !raw.starts_with('"') {
             return Err(Error::Invalid(Member::Nickname));
         }
@@ -122,7 +98,7 @@ impl<'a> Members<'a> {
     }
 
     fn room(&self) -> Result<Cow<'a, str>, Error> {
-        let raw = self.room_id.ok_or(Error::Missing(Member::RoomId))?.get();
+        let raw = self.room_id.ok_or(Error::Missing(Member::RoomId))?;
         match raw.as_bytes().first() {
             Some(b'"') => Ok(text::canonical(raw)),
             Some(b'-' | b'0'..=b'9') => integer(raw).map(Cow::Borrowed),
@@ -131,7 +107,7 @@ impl<'a> Members<'a> {
     }
 
     fn text(&self) -> Result<&'a str, Error> {
-        let raw = self.text.ok_or(Error::Missing(Member::Text))?.get();
+        let raw = self.text.ok_or(Error::Missing(Member::Text))?;
         if raw.starts_with('"') { Ok(raw) } else { Err(Error::Invalid(Member::Text)) }
     }
 }
@@ -146,68 +122,6 @@ fn integer(raw: &str) -> Result<&str, Error> {
     match (raw.parse::<i64>(), raw.parse::<u64>()) {
         (Err(_), Err(_)) => Err(Error::Invalid(Member::RoomId)),
         _ => Ok(raw),
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor)
-    }
-}
-
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    /// A member given twice is remembered, not refused at once: what follows may still show that the line is no JSON.
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-        let mut members = Members::default();
-        while let Some(MemberName(name)) = map.next_key()? {
-            let Some(member) = name else {
-                map.next_value::<IgnoredAny>()?;
-                continue;
-            };
-            let place = match member {
-                Member::Action => &mut members.action,
-                Member::Nickname => &mut members.nickname,
-                Member::RoomId => &mut members.room_id,
-                Member::Text => &mut members.text,
-            };
-            if place.replace(map.next_value()?).is_some() {
-                members.twice.get_or_insert(member);
-            }
-        }
-        Ok(members)
-    }
-}
-
-/// The name of a member, compared after unescaping; `None` for one that the server does not know.
-struct MemberName(Option<Member>);
-
-impl<'de> Deserialize<'de> for MemberName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NameVisitor;
-        impl Visitor<'_> for NameVisitor {
-            type Value = MemberName;
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("the name of a member")
-            }
-            fn visit_str<E>(self, name: &str) -> Result<MemberName, E> {
-                Ok(MemberName(match name {
-                    "action" => Some(Member::Action),
-                    "nickname" => Some(Member::Nickname),
-                    "room_id" => Some(Member::RoomId),
-                    "text" => Some(Member::Text),
-                    _ => None,
-                }))
-            }
-        }
-        deserializer.deserialize_identifier(NameVisitor)
     }
 }
 
