@@ -4,16 +4,18 @@
 //! members leads straight to the connections. Names are opaque strings here; [`crate::protocol`] sees to it that equal
 //! names are equal strings.
 //!
-//! Every operation costs the same however many clients and rooms there are; only [`Chat::disconnect`] and the question
-//! whether a client is in a room look through the rooms of that one client.
+//! Every operation costs the same however many clients and rooms there are. Only what concerns one membership looks
+//! through a list: that of the client's rooms or, where it is shorter, that of the room's members.
 
 pub mod directory;
+mod list;
 mod tables;
 #[cfg(test)]
 mod tests;
 
 use directory::{Directory, Entry, Records};
-use tables::{Client, Clients, Joined, JoinedRooms, Room, Rooms};
+use list::List;
+use tables::{Client, Clients, Joined, Room, Rooms};
 
 /// A client: the caller's number for it.
 pub type ClientId = u32;
@@ -55,10 +57,6 @@ pub struct Chat {
     max_rooms: usize,
 }
 
-/// A list of members has room for so many from the start. Smaller blocks of the heap are freed to a list that glibc walks
-/// all at once: when a million clients left, that made one turn of 20 ms where now the longest takes 4.
-const MEMBERS_AT_FIRST: usize = 16;
-
 /// Of a room's name, so many bytes are taken as part of the fixed cost of a room.
 const UNCOUNTED_NAME_BYTES: usize = 64;
 
@@ -85,7 +83,7 @@ impl Chat {
                 break self.nicknames.entry(&nickname);
             }
         };
-        self.clients.put(client, Client { nickname, rooms: JoinedRooms::Many(Vec::new()) });
+        self.clients.put(client, Client { nickname, rooms: List::default() });
         self.nicknames.link(&mut self.clients, client);
     }
 
@@ -128,7 +126,7 @@ impl Chat {
         };
         let joined = Joined { room, position: members.len() as u32 };
         if let Some(rooms) = self.clients.get_mut(client).map(|client| &mut client.rooms) {
-            members.push(Member { client, place: rooms.as_slice().len() as u32 });
+            members.push(Member { client, place: rooms.len() as u32 });
             rooms.push(joined);
         }
         Ok(())
@@ -165,7 +163,7 @@ impl Chat {
 
     /// The members of a room, each once, in no order that means anything.
     pub fn members(&self, room: RoomId) -> &[Member] {
-        self.rooms.get(room).map_or(&[], |room| &room.members)
+        self.rooms.get(room).map_or(&[], |room| room.members.as_slice())
     }
 
     /// The rooms that a client is in.
@@ -211,7 +209,7 @@ impl Chat {
     fn create_room(&mut self, name: &str) -> RoomId {
         let name = self.room_names.entry(name);
         self.long_name_bytes += long_bytes(&name);
-        let room = self.rooms.insert(Room { name, members: Vec::with_capacity(MEMBERS_AT_FIRST) });
+        let room = self.rooms.insert(Room { name, members: List::default() });
         self.room_names.link(&mut self.rooms, room);
         room
     }
@@ -219,27 +217,22 @@ impl Chat {
     /// Takes one member out of both lists. The last of each list moves into the gap, and is told where it is now.
     fn remove_member(&mut self, room: RoomId, position: u32) {
         let Some(members) = self.rooms.get_mut(room).map(|room| &mut room.members) else { return };
-        debug_assert!((position as usize) < members.len());
-        if position as usize >= members.len() {
+        let Some(removed) = members.swap_remove(position as usize) else {
+            debug_assert!(false, "no member at {position}");
             return;
-        }
-        let removed = members.swap_remove(position as usize);
-        if let Some(moved) = members.get(position as usize)
+        };
+        if let Some(moved) = members.as_slice().get(position as usize)
             && let Some(joined) = self.clients.joined_mut(moved.client, moved.place)
         {
             joined.position = position;
         }
-        // Halved only when three quarters are empty, so that this is paid for by the members that went.
-        if members.capacity() > 2 * MEMBERS_AT_FIRST && members.len() < members.capacity() / 4 {
-            members.shrink_to(members.len() * 2);
-        }
-        let is_empty = members.is_empty();
+        let is_empty = members.len() == 0;
 
         if let Some(rooms) = self.clients.get_mut(removed.client).map(|client| &mut client.rooms) {
             rooms.swap_remove(removed.place as usize);
             if let Some(moved) = rooms.as_slice().get(removed.place as usize)
                 && let Some(other) = self.rooms.get_mut(moved.room)
-                && let Some(member) = other.members.get_mut(moved.position as usize)
+                && let Some(member) = other.members.as_mut_slice().get_mut(moved.position as usize)
             {
                 member.place = removed.place;
             }
@@ -258,7 +251,7 @@ impl Chat {
         for (client, record) in self.clients.iter() {
             let name = record.nickname.name();
             assert_eq!(self.nicknames.find(&self.clients, name), Some(client), "nickname {name:?}");
-            assert!(record.rooms.as_slice().len() <= self.max_rooms);
+            assert!(record.rooms.len() <= self.max_rooms);
             for (place, joined) in record.rooms.as_slice().iter().enumerate() {
                 let member = self.members(joined.room)[joined.position as usize];
                 assert_eq!(member, Member { client, place: place as u32 });
@@ -267,7 +260,7 @@ impl Chat {
         }
         let mut long_name_bytes = 0;
         for (room, record) in self.rooms.iter() {
-            assert!(!record.members.is_empty(), "an empty room is removed");
+            assert!(record.members.len() > 0, "an empty room is removed");
             assert_eq!(self.find_room(record.name.name()), Some(room));
             memberships -= record.members.len();
             long_name_bytes += long_bytes(&record.name);
