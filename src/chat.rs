@@ -4,8 +4,8 @@
 //! members leads straight to the connections. Names are opaque strings here; [`crate::protocol`] sees to it that equal
 //! names are equal strings.
 //!
-//! Every operation costs the same however many clients and rooms there are. Only what concerns one membership looks
-//! through a list: that of the client's rooms or, where it is shorter, that of the room's members.
+//! Every operation costs the same however many clients and rooms there are. Only what concerns a client's memberships
+//! looks through the list of its rooms or, where that is shorter, of a room's members.
 
 pub mod directory;
 mod list;
