@@ -267,9 +267,8 @@ impl<S: Stream> Hub<S> {
             held += connection.counted_bytes();
             if let Some(outbox) = connection.outbox() {
                 outbox.check(&mut chunks);
-                let slow = outbox.others_bytes() > self.options.max_pending && outbox.others_lines_are_many();
-                assert!(!is_active || !slow, "client {client} is too slow and still here");
             }
+            assert!(!self.is_too_slow(client), "client {client} is too slow and still here");
             let kind = connection.timer.kind();
             assert_eq!(kind == Some(Kind::Lingering), connection.phase == Phase::Lingering || self.stopping);
             assert_ne!(connection.phase, Phase::Closed, "closed connections are reaped");

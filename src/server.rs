@@ -35,10 +35,16 @@ const FIRST_LISTENER: usize = usize::MAX / 2;
 const WAKER: Token = Token(usize::MAX - 1);
 const SIGNALS: Token = Token(usize::MAX - 2);
 
-// The numbers are those of POSIX, and of Linux for the third; the crates that name them are not ours to use.
+// POSIX has fixed the first two; the third differs between systems. The crates that name them are not ours to use.
 const SIGINT: i32 = 2;
 const SIGTERM: i32 = 15;
-const SIGUSR1: i32 = if cfg!(any(target_os = "linux", target_os = "android")) { 10 } else { 30 };
+const SIGUSR1: i32 = if cfg!(not(any(target_os = "linux", target_os = "android"))) {
+    30
+} else if cfg!(any(target_arch = "mips", target_arch = "mips64")) {
+    16
+} else {
+    10
+};
 
 /// A server that is bound, and accepts connections from the moment that it [runs](Server::run).
 pub struct Server {

@@ -29,6 +29,8 @@ struct Wire {
     /// What a write finds, when it is not room.
     broken: Option<ErrorKind>,
     takes_zero: bool,
+    /// So many writes find no room, whatever there is.
+    refusals: usize,
     reads: usize,
     writes: usize,
 }
@@ -56,6 +58,10 @@ impl Write for MadeUp {
         }
         if wire.takes_zero {
             return Ok(0);
+        }
+        if wire.refusals > 0 {
+            wire.refusals -= 1;
+            return Err(ErrorKind::WouldBlock.into());
         }
         let taken = bytes.len().min(wire.room.unwrap_or(usize::MAX));
         if taken == 0 {
@@ -177,6 +183,31 @@ fn whoever_was_stopped_by_back_pressure_goes_on_without_an_event_for_his_input()
     }
     assert_eq!(socket.gets().len(), 20_000);
     assert_eq!(hub.memory_bytes(), 0);
+}
+
+#[test]
+fn whoever_reads_again_is_not_cut_for_what_has_gathered_since_the_last_event() {
+    let mut hub = Hub::new(&Options { max_pending: 100_000, ..Options::default() });
+    let (_, reader) = client(&mut hub, &join("a"));
+    reader.0.borrow_mut().refusals = 1;
+    for _ in 0..4 {
+        let (sender, socket) = client(&mut hub, "");
+        socket.sends(&send("a", &"x".repeat(500)).repeat(100));
+        hub.event(sender, READABLE, NOW);
+    }
+    turn(&mut hub);
+    hub.event(0, WRITABLE, NOW);
+    assert_eq!(reader.gets().len(), 400, "all that was sent, and no `Too slow`");
+}
+
+#[test]
+fn the_end_of_the_input_does_not_wait_for_the_rate() {
+    let mut hub = Hub::new(&Options { rate: 1, ..Options::default() });
+    let (leaver, socket) = client(&mut hub, &join("a").repeat(2));
+    socket.0.borrow_mut().ended = true;
+    hub.event(leaver, HUNG_UP, NOW);
+    turn(&mut hub);
+    assert!(hub.is_empty(), "it has used up its share, but nothing is left to carry out");
 }
 
 #[test]

@@ -120,6 +120,10 @@ impl<S: Stream> Hub<S> {
                     return Stop::Budget;
                 }
             }
+            // Where nothing is left to pay for, `--rate` must not hold up the end of the input.
+            if lines.is_empty() && fresh.is_empty() {
+                return Stop::NoMoreLines;
+            }
             if let Some(until) = self.throttled_until(client) {
                 return Stop::Throttled(until);
             }

@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Write};
 
 use super::Hub;
 use crate::chat::ClientId;
-use crate::connection::{Phase, Stream};
+use crate::connection::{Connection, Phase, Stream};
 use crate::protocol::Farewell;
 use crate::timers::Kind;
 
@@ -20,7 +20,11 @@ impl<S: Stream> Hub<S> {
         }
         self.turn.clear(clients, &mut self.memory);
         while let Some(client) = self.too_slow.pop() {
-            self.say_farewell(client, Farewell::TooSlow);
+            // Its socket may have room again since the last write; only the next poll would say so.
+            self.pump(client);
+            if self.is_too_slow(client) {
+                self.say_farewell(client, Farewell::TooSlow);
+            }
         }
         while let Some(client) = self.finishing.pop() {
             self.close_if_done(client);
@@ -49,13 +53,19 @@ impl<S: Stream> Hub<S> {
         }
         self.turn.keep_rest(written, connection.outbox_mut(), &mut self.memory);
         connection.account(&mut self.memory);
-        if let Some(outbox) = connection.outbox()
-            && outbox.others_bytes() > self.options.max_pending
-            && connection.phase == Phase::Active
-            && outbox.others_lines_are_many()
-        {
+        if self.is_too_slow(client) {
             self.too_slow.push(client);
         }
+    }
+
+    /// Whether more of others' messages waits for a client than may. One line alone always may.
+    pub(super) fn is_too_slow(&self, client: ClientId) -> bool {
+        let connection = self.connections.get(client);
+        let outbox =
+            connection.filter(|connection| connection.phase == Phase::Active).and_then(Connection::outbox);
+        outbox.is_some_and(|outbox| {
+            outbox.others_bytes() > self.options.max_pending && outbox.others_lines_are_many()
+        })
     }
 
     /// Writes what waits for a client whose socket has room again.

@@ -192,6 +192,7 @@ fn remove_stale(path: &Path, address: &SockAddr) -> io::Result<()> {
     probe.set_nonblocking(true)?;
     match probe.connect(address) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(error),
         _ => Err(io::Error::new(ErrorKind::AddrInUse, "another server is listening there")),
     }
 }
