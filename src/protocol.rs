@@ -8,14 +8,14 @@
 //! writes that name as JSON. Two names are equal after unescaping exactly if their canonical spellings are equal byte
 //! for byte, so the tables compare and store plain strings, and a message is put together by copying.
 
-mod members;
+mod parameters;
 mod plain;
 mod reply;
 mod request;
 mod text;
 
-pub use reply::{Farewell, farewell, get_message, refusal, response};
-pub use request::{Line, Request, parse};
+pub use reply::{Farewell, error, farewell, get_message, response};
+pub use request::{Parsed, Request, parse};
 
 /// Why a request was not carried out. Nothing has changed, and the client is told with an ERROR line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,12 +26,12 @@ pub enum Error {
     InvalidJson,
     /// It is, but not an object.
     NotAnObject,
-    /// A member that the server knows stands there twice.
-    Twice(Member),
-    /// A member that the action needs is not there.
-    Missing(Member),
-    /// A member has a type or a range that it may not have.
-    Invalid(Member),
+    /// A parameter that the server knows is given twice.
+    Twice(Parameter),
+    /// A parameter that the action needs is not there.
+    Missing(Parameter),
+    /// A parameter has a type or a range that it may not have.
+    Invalid(Parameter),
     /// `action` is a string but none of the four.
     UnknownAction,
     /// Not 1 to 64 bytes, a control character, or white space at an end.
@@ -46,9 +46,9 @@ pub enum Error {
     TooManyRooms,
 }
 
-/// The members of a request that the server knows.
+/// The parameters of a request that the server knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Member {
+pub enum Parameter {
     /// `action`: what to do.
     Action,
     /// `nickname`, of LOGIN NICK.
@@ -62,7 +62,7 @@ pub enum Member {
 impl Error {
     /// The text of `message`: it begins with the words that the protocol fixes; a detail may follow after `: `.
     pub fn text(self) -> &'static str {
-        use Member::{Action, Nickname, RoomId, Text};
+        use Parameter::{Action, Nickname, RoomId, Text};
         match self {
             Error::LineTooLong => "Line too long",
             Error::InvalidJson => "Invalid JSON",

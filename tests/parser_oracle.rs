@@ -52,7 +52,7 @@ fn check(line: &[u8]) {
     let mut reply = Vec::new();
     match &parsed.request {
         Ok(_) => protocol::response(&mut reply, parsed.echo),
-        Err(error) => protocol::refusal(&mut reply, parsed.echo, *error),
+        Err(error) => protocol::error(&mut reply, parsed.echo, *error),
     }
     assert!(reply.ends_with(b"\n") && !reply[..reply.len() - 1].contains(&b'\n'), "not one line");
     let Verdict::Value(value) = verdict else { return };

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use parlor::protocol::{Error, Farewell, farewell, get_message, refusal, response};
+use parlor::protocol::{Error, Farewell, error, farewell, get_message, response};
 
 use super::made_up::send;
 
@@ -17,7 +17,7 @@ pub fn bench(criterion: &mut Criterion) {
     type Write<'a> = &'a dyn Fn(&mut Vec<u8>);
     let replies: [(&str, Write); 6] = [
         ("RESPONSE", &|out| response(out, black_box(echo))),
-        ("ERROR", &|out| refusal(out, black_box(echo), Error::RoomNotFound)),
+        ("ERROR", &|out| error(out, black_box(echo), Error::RoomNotFound)),
         ("ERROR, a farewell", &|out| farewell(out, black_box(Farewell::TooSlow))),
         ("GET MESSAGE, 64 bytes of text", &|out| message(black_box(&ascii), out)),
         ("GET MESSAGE, 64 bytes of Cyrillic", &|out| message(black_box(&cyrillic), out)),

@@ -168,17 +168,17 @@ impl<S: Stream> Hub<S> {
     /// A line becomes a reply, and perhaps a message.
     fn carry_out(&mut self, client: ClientId, found: Found) {
         let parsed = match found {
-            Found::TooLong => Some(protocol::Line { echo: "null", request: Err(Error::LineTooLong) }),
+            Found::TooLong => Some(protocol::Parsed { echo: "null", request: Err(Error::LineTooLong) }),
             Found::Line(line) => protocol::parse(line),
         };
-        let Some(protocol::Line { echo, request }) = parsed else { return };
+        let Some(protocol::Parsed { echo, request }) = parsed else { return };
         self.pay(client);
         self.counters.requests += 1;
         log::trace!("client {client}: request");
         match request.and_then(|request| self.apply(client, request)) {
             Err(error) => {
                 self.counters.errors += 1;
-                self.turn.reply(client, |out| protocol::refusal(out, echo, error));
+                self.turn.reply(client, |out| protocol::error(out, echo, error));
             }
             Ok(message) => {
                 self.turn.reply(client, |out| protocol::response(out, echo));

@@ -1,4 +1,4 @@
-//! What the server says, each as one line with its `\n`, appended to a buffer of the caller.
+//! What the server says, each as one line with its `\n`, appended to a buffer of the caller. Knows nothing of who gets it.
 
 use super::{Error, text};
 
@@ -45,7 +45,7 @@ pub fn response(out: &mut Vec<u8>, echo: &str) {
 }
 
 /// Appends the ERROR for a request that was not carried out.
-pub fn refusal(out: &mut Vec<u8>, echo: &str, error: Error) {
+pub fn error(out: &mut Vec<u8>, echo: &str, error: Error) {
     error_line(out, echo, error.text());
 }
 
@@ -94,7 +94,7 @@ mod tests {
             "{\"action\":\"RESPONSE\",\"request\":{\"action\": \"JOIN ROOM\", \"room_id\": \"secret\"},\"message\":\"OK\"}\n"
         );
         assert_eq!(
-            written(|out| refusal(out, "null", Error::InvalidJson)),
+            written(|out| error(out, "null", Error::InvalidJson)),
             "{\"action\":\"ERROR\",\"request\":null,\"message\":\"Invalid JSON\"}\n"
         );
         assert_eq!(
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn every_error_is_a_json_string_as_it_stands() {
-        use super::super::Member::*;
+        use super::super::Parameter::*;
         let mut errors =
             vec![Error::LineTooLong, Error::InvalidJson, Error::NotAnObject, Error::UnknownAction];
         errors.extend([Error::InvalidNickname, Error::NicknameInUse, Error::RoomNotFound]);
@@ -125,7 +125,7 @@ mod tests {
             errors.extend([Error::Twice(member), Error::Missing(member), Error::Invalid(member)]);
         }
         for error in errors {
-            let line = written(|out| refusal(out, "[1.0]", error));
+            let line = written(|out| super::error(out, "[1.0]", error));
             let value: serde_json::Value = serde_json::from_str(&line).unwrap();
             assert_eq!(value["message"], error.text());
         }

@@ -1,9 +1,10 @@
-//! A line becomes a request, or the first error that applies, in the order that the protocol gives.
+//! A line becomes a request, or the first error that applies, in the order that the protocol gives. Knows nothing of who
+//! asks, nor whether it can be granted.
 
 use std::borrow::Cow;
 
-use super::members::Members;
-use super::{Error, Member, text};
+use super::parameters::Parameters;
+use super::{Error, Parameter, text};
 
 /// The longest nickname, in bytes of UTF-8 before any escaping.
 const NICKNAME_BYTES_MAX: usize = 64;
@@ -35,9 +36,9 @@ pub enum Request<'a> {
     },
 }
 
-/// A line that has been looked at.
+/// What a line says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line<'a> {
+pub struct Parsed<'a> {
     /// What goes back as `request`: the value as it was written, or `null` for a line that is no JSON.
     pub echo: &'a str,
     /// What to do, or why not.
@@ -45,32 +46,32 @@ pub struct Line<'a> {
 }
 
 /// Reads one line, given without its line end. `None` for a line of spaces and tabs alone, which gets no reply.
-pub fn parse(line: &[u8]) -> Option<Line<'_>> {
+pub fn parse(line: &[u8]) -> Option<Parsed<'_>> {
     if line.iter().all(|byte| matches!(byte, b' ' | b'\t')) {
         return None;
     }
-    let invalid = Line { echo: "null", request: Err(Error::InvalidJson) };
+    let invalid = Parsed { echo: "null", request: Err(Error::InvalidJson) };
     let Ok(line) = std::str::from_utf8(line) else {
         return Some(invalid);
     };
     // The white space of JSON; `\n` cannot occur.
     let echo = line.trim_matches([' ', '\t', '\r']);
-    Some(match Members::read(echo) {
-        Ok(members) => Line { echo, request: members.request() },
+    Some(match Parameters::read(echo) {
+        Ok(parameters) => Parsed { echo, request: parameters.request() },
         Err(Error::InvalidJson) => invalid,
-        Err(error) => Line { echo, request: Err(error) },
+        Err(error) => Parsed { echo, request: Err(error) },
     })
 }
 
-impl<'a> Members<'a> {
-    /// Checks the members in the protocol's order: twice, action, then the action's parameters one after the other.
+impl<'a> Parameters<'a> {
+    /// Checks the parameters in the protocol's order: twice, action, then the action's parameters one after the other.
     fn request(&self) -> Result<Request<'a>, Error> {
         if let Some(member) = self.twice {
             return Err(Error::Twice(member));
         }
-        let action = self.action.ok_or(Error::Missing(Member::Action))?;
+        let action = self.action.ok_or(Error::Missing(Parameter::Action))?;
         if !action.starts_with('"') {
-            return Err(Error::Invalid(Member::Action));
+            return Err(Error::Invalid(Parameter::Action));
         }
         match text::unescape(action).as_ref() {
             "SEND MESSAGE" => Ok(Request::Send { room: self.room()?, text: self.text()? }),
@@ -82,9 +83,9 @@ impl<'a> Members<'a> {
     }
 
     fn nickname(&self) -> Result<Cow<'a, str>, Error> {
-        let raw = self.nickname.ok_or(Error::Missing(Member::Nickname))?;
+        let raw = self.nickname.ok_or(Error::Missing(Parameter::Nickname))?;
         if !raw.starts_with('"') {
-            return Err(Error::Invalid(Member::Nickname));
+            return Err(Error::Invalid(Parameter::Nickname));
         }
         let name = text::unescape(raw);
         let fits = (1..=NICKNAME_BYTES_MAX).contains(&name.len());
@@ -98,17 +99,17 @@ impl<'a> Members<'a> {
     }
 
     fn room(&self) -> Result<Cow<'a, str>, Error> {
-        let raw = self.room_id.ok_or(Error::Missing(Member::RoomId))?;
+        let raw = self.room_id.ok_or(Error::Missing(Parameter::RoomId))?;
         match raw.as_bytes().first() {
             Some(b'"') => Ok(text::canonical(raw)),
             Some(b'-' | b'0'..=b'9') => integer(raw).map(Cow::Borrowed),
-            _ => Err(Error::Invalid(Member::RoomId)),
+            _ => Err(Error::Invalid(Parameter::RoomId)),
         }
     }
 
     fn text(&self) -> Result<&'a str, Error> {
-        let raw = self.text.ok_or(Error::Missing(Member::Text))?;
-        if raw.starts_with('"') { Ok(raw) } else { Err(Error::Invalid(Member::Text)) }
+        let raw = self.text.ok_or(Error::Missing(Parameter::Text))?;
+        if raw.starts_with('"') { Ok(raw) } else { Err(Error::Invalid(Parameter::Text)) }
     }
 }
 
@@ -120,7 +121,7 @@ fn integer(raw: &str) -> Result<&str, Error> {
     }
     // `parse` refuses fractions and exponents.
     match (raw.parse::<i64>(), raw.parse::<u64>()) {
-        (Err(_), Err(_)) => Err(Error::Invalid(Member::RoomId)),
+        (Err(_), Err(_)) => Err(Error::Invalid(Parameter::RoomId)),
         _ => Ok(raw),
     }
 }
@@ -181,7 +182,7 @@ mod tests {
             "true",
         ];
         for bad in bad {
-            assert_eq!(room(bad), Err(Error::Invalid(Member::RoomId)), "{bad}");
+            assert_eq!(room(bad), Err(Error::Invalid(Parameter::RoomId)), "{bad}");
         }
         for no_json in ["01", "+1", "1.", "", "NaN", "0x1"] {
             assert_eq!(room(no_json), Err(Error::InvalidJson), "{no_json}");
@@ -190,7 +191,7 @@ mod tests {
 
     #[test]
     fn the_first_error_in_the_protocols_order_is_told() {
-        use Member::*;
+        use Parameter::*;
         for (line, error) in [
             (r#"{"text":1,"text":2,"action":"#, Error::InvalidJson),
             (r#"[1] x"#, Error::InvalidJson),
@@ -246,14 +247,14 @@ mod tests {
         for line in [r#"{"x":"\ud800"}"#, r#"{"\udc00":1}"#, r#""\ud800A""#, r#"[{"a":["\uDBFF\u0041"]}]"#] {
             assert_eq!(request(line), Err(Error::InvalidJson), "{line}");
         }
-        assert_eq!(request(r#"{"x":"\ud83e\udd80"}"#), Err(Error::Missing(Member::Action)));
+        assert_eq!(request(r#"{"x":"\ud83e\udd80"}"#), Err(Error::Missing(Parameter::Action)));
     }
 
     #[test]
     fn nesting_has_no_limit_but_the_lines() {
         let deep = "[".repeat(1_000_000) + &"]".repeat(1_000_000);
         assert_eq!(request(&deep), Err(Error::NotAnObject));
-        assert_eq!(request(&format!(r#"{{"x":{deep}}}"#)), Err(Error::Missing(Member::Action)));
+        assert_eq!(request(&format!(r#"{{"x":{deep}}}"#)), Err(Error::Missing(Parameter::Action)));
         assert_eq!(request(&deep[1..]), Err(Error::InvalidJson));
     }
 }

@@ -1,31 +1,31 @@
-//! The members of a request, each as it was written.
+//! The parameters of a request, each as it was written. Knows nothing of what they mean.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Error, Member, plain, text};
+use super::{Error, Parameter, plain, text};
 
 /// What the server wants to know of a request, unchecked. Values are kept as they were written: reading over a value
 /// takes no recursion whatever its nesting, and a value that is only copied need not be decoded.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Members<'a> {
+pub struct Parameters<'a> {
     pub action: Option<&'a str>,
     pub nickname: Option<&'a str>,
     pub room_id: Option<&'a str>,
     pub text: Option<&'a str>,
-    /// One that stands there twice.
-    pub twice: Option<Member>,
+    /// The first that was given twice.
+    pub twice: Option<Parameter>,
 }
 
-impl<'a> Members<'a> {
-    /// Reads a line without white space around it.
+impl<'a> Parameters<'a> {
+    /// Reads a line that has no white space around it.
     ///
     /// # Errors
     /// `InvalidJson`, or `NotAnObject`.
     pub fn read(line: &'a str) -> Result<Self, Error> {
-        plain::members(line).map_or_else(|| Self::read_closely(line), Ok)
+        plain::parameters(line).map_or_else(|| Self::read_closely(line), Ok)
     }
 
     /// Reads any line, with serde_json.
@@ -41,65 +41,65 @@ impl<'a> Members<'a> {
         serde_json::from_str(line).map_err(|_| Error::InvalidJson)
     }
 
-    /// Notes a member. That it stands there twice is remembered, not refused at once: what follows may still show that
-    /// the line is no JSON.
-    pub fn note(&mut self, member: Member, value: &'a str) {
-        let place = match member {
-            Member::Action => &mut self.action,
-            Member::Nickname => &mut self.nickname,
-            Member::RoomId => &mut self.room_id,
-            Member::Text => &mut self.text,
+    /// Notes a parameter. That one is given twice is remembered, not refused at once: what follows may still show that the
+    /// line is no JSON.
+    pub fn note(&mut self, parameter: Parameter, value: &'a str) {
+        let place = match parameter {
+            Parameter::Action => &mut self.action,
+            Parameter::Nickname => &mut self.nickname,
+            Parameter::RoomId => &mut self.room_id,
+            Parameter::Text => &mut self.text,
         };
         if place.replace(value).is_some() {
-            self.twice.get_or_insert(member);
+            self.twice.get_or_insert(parameter);
         }
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for Parameters<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor)
+        deserializer.deserialize_map(ParametersVisitor)
     }
 }
 
-struct MembersVisitor;
+struct ParametersVisitor;
 
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members<'de>;
+impl<'de> Visitor<'de> for ParametersVisitor {
+    type Value = Parameters<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-        let mut members = Members::default();
-        while let Some(MemberName(name)) = map.next_key()? {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Parameters<'de>, A::Error> {
+        let mut parameters = Parameters::default();
+        while let Some(ParameterName(name)) = map.next_key()? {
             match name {
-                Some(member) => members.note(member, map.next_value::<&RawValue>()?.get()),
+                Some(parameter) => parameters.note(parameter, map.next_value::<&RawValue>()?.get()),
                 None => drop(map.next_value::<IgnoredAny>()?),
             }
         }
-        Ok(members)
+        Ok(parameters)
     }
 }
 
-/// The name of a member, compared after unescaping; `None` for one that the server does not know.
-struct MemberName(Option<Member>);
+/// The name of a parameter, compared after unescaping; `None` for one that the server does not know.
+struct ParameterName(Option<Parameter>);
 
-impl<'de> Deserialize<'de> for MemberName {
+impl<'de> Deserialize<'de> for ParameterName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct NameVisitor;
         impl Visitor<'_> for NameVisitor {
-            type Value = MemberName;
+            type Value = ParameterName;
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("the name of a member")
+                f.write_str("the name of a parameter")
             }
-            fn visit_str<E>(self, name: &str) -> Result<MemberName, E> {
-                Ok(MemberName(match name {
-                    "action" => Some(Member::Action),
-                    "nickname" => Some(Member::Nickname),
-                    "room_id" => Some(Member::RoomId),
-                    "text" => Some(Member::Text),
+            fn visit_str<E>(self, name: &str) -> Result<ParameterName, E> {
+                Ok(ParameterName(match name {
+                    "action" => Some(Parameter::Action),
+                    "nickname" => Some(Parameter::Nickname),
+                    "room_id" => Some(Parameter::RoomId),
+                    "text" => Some(Parameter::Text),
                     _ => None,
                 }))
             }
@@ -122,7 +122,7 @@ mod tests {
             r#"{"text":"слово 🦀","action":"SEND MESSAGE","room_id":"a room of more than sixteen bytes"}"#,
             r#"{"action":"JOIN ROOM","action":"JOIN ROOM","nickname":0,"nickname":"0"}"#,
         ] {
-            assert!(plain::members(line).is_some(), "{line}");
+            assert!(plain::parameters(line).is_some(), "{line}");
         }
     }
 
@@ -160,11 +160,11 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(20_000))]
-        /// Whoever reads a line, it says the same.
+        /// A line that both can read says the same to both.
         #[test]
         fn what_is_plain_is_read_as_serde_json_reads_it(line in prop_oneof![pieces(), nearly_plain()]) {
-            if let Some(members) = plain::members(&line) {
-                prop_assert_eq!(Members::read_closely(&line), Ok(members));
+            if let Some(parameters) = plain::parameters(&line) {
+                prop_assert_eq!(Parameters::read_closely(&line), Ok(parameters));
             }
         }
     }
