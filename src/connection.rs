@@ -63,7 +63,7 @@ pub struct Connection<S> {
     pub mute: bool,
     /// `Stream::set_stalled` has been told.
     stalled: bool,
-    /// Input thrown away since the last words.
+    /// Input thrown away since it stopped being a client.
     pub discarded_bytes: u32,
 }
 

@@ -34,13 +34,13 @@ use crate::turn::Turn;
 pub use report::Counters;
 use report::Notices;
 
-/// One read takes so much at most, and a turn reads once from each client.
+/// The most that one read takes. A turn reads once from each client.
 const READ_BYTES: usize = 64 << 10;
 
-/// A connection that the server ends is kept for its last words so long at most.
+/// The longest that a connection which the server ends is kept for its last words.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// A client that has closed its side is given up when it takes nothing of what waits for it for so long.
+/// A client that has closed its side is given up after taking nothing of what waits for it for this long.
 const FINISH_WITHOUT_PROGRESS: Duration = Duration::from_secs(60);
 
 /// What a socket has become ready for.
@@ -63,16 +63,18 @@ pub struct Hub<S> {
     turn: Turn,
     memory: Memory,
     timers: Timers,
-    /// The time of this turn, on a clock of the caller's that begins at any moment.
+    /// The time of this turn, on a clock of the caller's; when that was zero does not matter.
     now: Duration,
-    /// Connections that are clients, and have not been closed.
+    /// What `--max-clients` limits: connections that the server has not ended, and that have not been closed.
     clients: usize,
-    /// For `--max-clients-per-ip`: clients by address, and the address of each.
-    addresses: HashMap<IpAddr, usize>,
+    /// For `--max-clients-per-ip`: how many clients each address has.
+    clients_at: HashMap<IpAddr, usize>,
+    /// For the same: the address of each client.
     address_of: HashMap<ClientId, IpAddr>,
-    /// To be read from in the next turn: an edge-triggered poll does not say it twice. A slot that is listed can have been
-    /// freed since; what counts is the flag in the connection.
+    /// To be read from in the next turn: an edge-triggered poll does not say it twice. A slot that is listed can have
+    /// been freed since; what counts is the flag in the connection.
     ready: Vec<ClientId>,
+    /// The list of the turn before, to be used again.
     reading: Vec<ClientId>,
     /// Stopped by `--rate`, by when they may go on.
     throttled: BinaryHeap<Reverse<(Duration, ClientId)>>,
@@ -107,7 +109,7 @@ impl<S: Stream> Hub<S> {
             timers: Timers::new(options.idle_timeout, FINISH_WITHOUT_PROGRESS, LINGER),
             now: Duration::ZERO,
             clients: 0,
-            addresses: HashMap::new(),
+            clients_at: HashMap::new(),
             address_of: HashMap::new(),
             ready: Vec::new(),
             reading: Vec::new(),
@@ -137,7 +139,7 @@ impl<S: Stream> Hub<S> {
         let mut from_there = 0;
         if let Some(address) = address.filter(|_| self.options.max_clients_per_ip > 0) {
             self.address_of.insert(client, address);
-            let count = self.addresses.entry(address).or_default();
+            let count = self.clients_at.entry(address).or_default();
             *count += 1;
             from_there = *count;
         }
@@ -178,7 +180,7 @@ impl<S: Stream> Hub<S> {
     pub fn turn(&mut self, now: Duration) {
         self.now = now;
         self.wake_throttled();
-        // Whoever becomes ready from here on comes to turn in the next turn, after everybody else.
+        // Whoever becomes ready from here on is read from in the next turn, after everybody else.
         let mut reading = std::mem::replace(&mut self.ready, std::mem::take(&mut self.reading));
         for client in reading.drain(..) {
             self.read(client);
@@ -278,7 +280,7 @@ impl<S: Stream> Hub<S> {
         assert_eq!((self.clients, self.chat.clients_len()), (clients, active));
         assert_eq!(self.memory.held(), held + chunks.values().sum::<usize>(), "memory adds up");
         if self.options.max_clients_per_ip > 0 {
-            assert_eq!(self.addresses.values().sum::<usize>(), self.address_of.len());
+            assert_eq!(self.clients_at.values().sum::<usize>(), self.address_of.len());
         }
     }
 }

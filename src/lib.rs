@@ -20,12 +20,13 @@
 //! # The tour
 //!
 //! Bytes come in on a socket, become lines, become requests, change the tables, become lines for other clients, and go
-//! out. The modules stand in that order, each knows only those below it, and each can be read, tested and
-//! benchmarked without the ones above. In reading order:
+//! out. The modules stand in that order; none knows those that drive it, and each can be read, tested and benchmarked
+//! without them. In reading order:
 //!
 //! 1. [`lines`]: bytes become lines, with a limit.
 //! 2. [`protocol`]: a line becomes a request; what the server says becomes lines.
-//! 3. [`chat`]: who is who and who is where, in two tables that are found by name through [`chat::directory`].
+//! 3. [`chat`]: who is who and who is where, in two tables whose records are found by name through
+//!    [`chat::directory`].
 //! 4. [`turn`]: what one turn of the loop has to say, written once and shared by all who get it. The heart of it.
 //! 5. [`outbox`]: what the kernel would not take, kept once for all who wait for it.
 //! 6. [`connection`]: one client: a stream, its unfinished input, its outbox.
@@ -39,8 +40,8 @@
 //!
 //! # What holds everywhere
 //!
-//! - Between two polls nothing blocks (but the log, if standard error is a full pipe), and the cost of a turn depends on what happened in it, not on how many clients
-//!   are connected.
+//! - Between two polls nothing blocks (but the log, if standard error is a full pipe), and the cost of a turn depends
+//!   on what happened in it, not on how many clients are connected.
 //! - An idle client owns no buffer.
 //! - An edge-triggered poll says a thing once: whoever stops before the kernel has said `WouldBlock` is remembered.
 //! - Nothing is removed while anything is walked: it is marked, and removed after.

@@ -1,15 +1,16 @@
 //! Where log lines go: to standard error through `simple_logger`, behind a guard. Knows nothing of what is logged.
 //!
 //! The guard is there because `simple_logger` writes with `eprintln!`, and that macro panics when the write fails: when
-//! the program that read our standard error is gone, when the log file's disk is full, when the terminal was closed.
-//! A chat must not end over a line that nobody could have read. So the logger here catches that panic and drops the line;
+//! the program that read our standard error is gone, when the log file's disk is full, when the terminal was closed. A
+//! chat must not end over a line that nobody could have read. So the logger here catches that panic and drops the line;
 //! the next one is tried afresh, and is written if there is room on the disk again.
 //!
 //! Before a panic unwinds, the panic hook prints its report, to the very same standard error. On a disk that is almost
-//! full some of those reports would fit, one for each lost line. So [`init`] also puts a hook in front of the one that is
-//! installed, which is silent while this thread is within the logger, and hands every other panic on.
+//! full some of those reports would fit, one for each lost line. So [`init`] also puts a hook in front of the one that
+//! is installed, which is silent while this thread is within the logger, and hands every other panic on.
 //!
-//! A standard error that was closed before the start needs no guard: the standard library opens `/dev/null` in its place.
+//! A standard error that was closed before the start needs no guard: the standard library opens `/dev/null` in its
+//! place.
 
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};

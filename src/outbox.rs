@@ -14,9 +14,9 @@ pub struct Memory {
     held: usize,
 }
 
-/// A queue begins with room for so many pieces, too much for the part of the heap where the allocator keeps small blocks.
-/// One small block that lives on keeps with the process all that was allocated below it in a burst: with queues that grow
-/// from nothing 70 MB stayed after all had been read; with this, and a turn's buffers made at the start, 3 to 6 MB.
+/// The capacity of a new queue, in pieces: more than glibc serves from its lists of small blocks. One small block that
+/// lives on keeps with the process all that was allocated below it in a burst: with queues that grow from nothing 70 MB
+/// stayed after all had been read; with this, and a turn's buffers made at the start, 3 to 6 MB.
 const PIECES_AT_FIRST: usize = 40;
 
 /// Shared bytes that wait for somebody.
@@ -28,7 +28,7 @@ const CHUNK_OVERHEAD_BYTES: usize = 2 * size_of::<usize>();
 /// A rest of a chunk is copied out of it up to this size.
 pub const COPY_OUT_BYTES_MAX: usize = 4 << 10;
 
-/// So much is copied together for one write, where what waits is in small pieces.
+/// The most that is copied together for one write, where what waits is in small pieces.
 const GATHER_BYTES: usize = 64 << 10;
 
 /// From this size on a piece is written from where it lies: the copy would cost more than a system call saves.
@@ -268,7 +268,7 @@ impl Outbox {
 
 impl Waiting {
     /// Copies a small rest out of a large chunk that nobody else waits for, so that no slow client keeps much more in
-    /// memory than it is waiting for. What is copied has at most half of what was written since the last time.
+    /// memory than it is waiting for. What is copied is at most half of what was written since the last time.
     fn shrink(&mut self, memory: &mut Memory) {
         if self.len() <= self.chunk.len() / 3 && Rc::strong_count(&self.chunk) == 1 {
             self.copy_out(memory);

@@ -26,8 +26,8 @@ pub use listener::Address;
 use listener::Listener;
 use socket::Socket;
 
-/// Events taken from the poll at once: so many clients are read from before anything is written. More of them share a write,
-/// and wait for each other.
+/// The most events that are taken from one poll, and so the most clients that are read from before anything is written.
+/// The more there are, the more messages share a write, and the longer clients wait for each other.
 const EVENTS_PER_TURN: usize = 1024;
 
 /// Tokens below this are the hub's numbers of connections; the listeners count up from it.

@@ -1,9 +1,9 @@
 //! Numbered records in pages. Knows nothing of what they are.
 //!
-//! A `Vec` or a slab that has to grow copies itself, and one that was large once stays large as long as its last record is
-//! there. Here the records lie in pages that never move: a page is made when its first record comes and given back when
-//! its last one goes, so that neither a storm of clients nor its end keeps anybody waiting, and memory comes back. Free
-//! slots on the first pages are taken first, so that the last pages become empty.
+//! A `Vec` or a slab that has to grow copies itself, and one that was large once stays large as long as its last record
+//! is there. Here the records lie in pages that never move: a page is made when its first record comes and given back
+//! when its last one goes, so that neither a storm of clients nor its end keeps anybody waiting, and memory comes back.
+//! Free slots on the first pages are taken first, so that the last pages become empty.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,5 @@
-//! Time-outs without scanning: lists of slots, each ordered by time because all its entries wait equally long.
+//! Time-outs without scanning: lists of slots, each ordered by time because all its entries wait equally long. Knows
+//! nothing of what is in a slot.
 //!
 //! The links stand in the connections, so that a client that is heard of moves to the end of its list at once, and a
 //! time-out takes no memory of its own.

@@ -2,8 +2,8 @@
 //!
 //! Why not a `HashMap<Box<str>, u32>`? Two reasons, both measured with a million names of ten bytes:
 //!
-//! - **Size.** A map holds the name and has half of its places empty after it has grown: 84 bytes for each name. Here the
-//!   name stands in its record, records are linked into chains by their numbers, and all of it takes 36 bytes.
+//! - **Size.** A map holds the name and has half of its places empty after it has grown: 84 bytes for each name. Here
+//!   the name stands in its record, records are linked into chains by their numbers, and all of it takes 36 bytes.
 //! - **No pause.** A map grows by doubling: one unlucky insertion moves every entry, for 0.2 s, while all clients wait.
 //!   This is *linear hashing*: the table grows by one bucket with each insertion, which splits one chain of about one
 //!   record. The longest insertion took 4 ms, when the vector of the chains' heads was moved.
@@ -139,12 +139,9 @@ impl Directory {
             }
         }
         self.len -= 1;
-        // With room to spare, so that a name that comes and goes does not split and merge each time; two at once, so that
-        // all are merged when the last name has gone.
-        for _ in 0..2 {
-            if self.heads.len() > 2 * self.len + 1 {
-                self.merge(records);
-            }
+        // With room to spare, so that a name that comes and goes does not split and merge each time.
+        while self.heads.len() > 2 * self.len + 1 {
+            self.merge(records);
         }
     }
 
@@ -207,7 +204,8 @@ impl Directory {
     }
 }
 
-/// The chain of a hash when there are `chains` of them: its low bits, and one bit less where that chain is not there yet.
+/// The chain of a hash when there are `chains` of them: its low bits, and one bit less where that chain is not there
+/// yet.
 fn bucket(hash: u32, chains: usize) -> usize {
     let span = chains.next_power_of_two();
     let index = hash as usize & (span - 1);

@@ -28,8 +28,8 @@ pub struct Room {
     pub members: List<Member, MEMBERS_AT_FIRST>,
 }
 
-/// glibc keeps smaller blocks that were freed in its fastbins, and merges them all at once: when a million clients left,
-/// that made one turn of 20 ms where now the longest takes 4.
+/// glibc keeps smaller blocks that were freed in its fastbins, and merges them all at once: when a million clients
+/// left, that made one turn of 20 ms where now the longest takes 4.
 const MEMBERS_AT_FIRST: usize = 16;
 
 /// The clients' records, under the numbers that the caller gives them.

@@ -9,11 +9,11 @@ use crate::outbox::COPY_OUT_BYTES_MAX;
 use crate::protocol::{self, Farewell};
 use crate::timers::Kind;
 
-/// So many connections at most are kept for their last words, beside the clients; then the oldest is closed.
+/// The most connections that are kept for their last words, beside the clients; past it the oldest is closed.
 const LINGERING_MAX: usize = 1024;
 
-/// Last words of this size may stay whatever the limit of memory: with the number above that is a bound of its own. They
-/// can stand behind the rest of a line, and up to this size that rest keeps nothing in memory but itself.
+/// Last words of this size may stay whatever the limit of memory: with the number above that is a bound of its own.
+/// They can stand behind the rest of a line, and up to this size that rest keeps nothing in memory but itself.
 const LAST_WORDS_BYTES: usize = COPY_OUT_BYTES_MAX;
 
 impl<S: Stream> Hub<S> {
@@ -105,7 +105,8 @@ impl<S: Stream> Hub<S> {
         }
     }
 
-    /// Frees the slots of what has been closed. Only now: an event of this turn may not meet a new client in an old slot.
+    /// Frees the slots of what has been closed. Only now: an event of this turn may not meet a new client in an old
+    /// slot.
     pub(super) fn reap(&mut self) {
         while let Some(client) = self.closed.pop() {
             let closed = self.connections.take(client);
@@ -206,7 +207,8 @@ impl<S: Stream> Hub<S> {
         }
     }
 
-    /// Takes the client out of the tables. Those who were in a room with it, and it itself, get what was sent until now.
+    /// Takes the client out of the tables. Those who were in a room with it, and it itself, get what was sent until
+    /// now.
     fn leave(&mut self, client: ClientId) {
         if self.chat.nickname(client).is_empty() {
             return;
@@ -216,6 +218,7 @@ impl<S: Stream> Hub<S> {
                 self.turn.settle(room, self.chat.members(room));
             }
         }
+        // The simulation reads this line.
         log::trace!("client {client}: gone");
         self.chat.disconnect(client);
     }
@@ -228,11 +231,11 @@ impl<S: Stream> Hub<S> {
         }
         self.clients -= 1;
         if let Some(address) = self.address_of.remove(&client)
-            && let Some(count) = self.addresses.get_mut(&address)
+            && let Some(count) = self.clients_at.get_mut(&address)
         {
             *count -= 1;
             if *count == 0 {
-                self.addresses.remove(&address);
+                self.clients_at.remove(&address);
             }
         }
     }

@@ -12,14 +12,14 @@ use crate::outbox::Outbox;
 use crate::protocol::{self, Error, Request};
 use crate::timers::{Kind, nanoseconds};
 
-/// In one turn so many lines of a client are carried out at most; the rest waits until the others have had their turn. A
-/// read holds fewer usual lines than that; of the shortest, so many take a third of a millisecond.
+/// The most lines of one client that a turn carries out; the rest waits until the others have had theirs. A read holds
+/// fewer usual lines than that; as many of the shortest take a third of a millisecond.
 const LINES_PER_TURN: usize = 1024;
 
-/// A client that the server has ended may send so much more before it is given up.
+/// How much a client that the server has ended may still send before it is given up.
 const DISCARD_BYTES_MAX: u32 = 16 << 20;
 
-/// `--rate`: a burst of as many requests as are allowed in so long may come at once.
+/// `--rate`: as many requests as are allowed in this time may come at once.
 const BURST: Duration = Duration::from_secs(2);
 
 /// Why a client's reading ends for this turn.
@@ -94,7 +94,7 @@ impl<S: Stream> Hub<S> {
                 self.timers.start(&mut self.connections, client, Kind::Idle, self.now);
                 Some(read)
             }
-            // Of a client that does not listen, all that it had sent has been carried out.
+            // A mute client has nothing more to wait for when its socket is empty: it falls through and is closed.
             Err(error) if error.kind() == ErrorKind::WouldBlock && !connection.mute => {
                 connection.readable = false;
                 Some(0)
@@ -154,8 +154,8 @@ impl<S: Stream> Hub<S> {
         match stop {
             Stop::NoMoreLines if connection.readable => self.queue(client),
             Stop::Budget => self.queue(client),
-            // Nothing can be written to it any more: its sender has gone, and its nickname is not to be held for as long as
-            // it would take to carry out bit by bit what it has left behind.
+            // Nothing can be written to it any more: its sender has gone, and its nickname is not to be held for as
+            // long as it would take to carry out bit by bit what it has left behind.
             Stop::Throttled(_) if connection.mute => self.close(client),
             Stop::Throttled(until) => {
                 connection.throttled = true;
@@ -174,6 +174,7 @@ impl<S: Stream> Hub<S> {
         let Some(protocol::Parsed { echo, request }) = parsed else { return };
         self.pay(client);
         self.counters.requests += 1;
+        // The simulation reads this line.
         log::trace!("client {client}: request");
         match request.and_then(|request| self.apply(client, request)) {
             Err(error) => {

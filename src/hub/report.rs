@@ -7,10 +7,10 @@ use super::Hub;
 use crate::connection::Stream;
 use crate::protocol::Farewell;
 
-/// At most one line in so long for each kind of event.
+/// The least time between two lines about the same kind of event.
 const NOTICE_EVERY: Duration = Duration::from_secs(1);
 
-/// With SIGUSR1, so many of those for whom most waits are told.
+/// How many clients SIGUSR1 lists: those for whom most waits.
 const WAITING_LISTED: usize = 10;
 
 /// What has happened since the start.

@@ -1,7 +1,7 @@
 //! The table of options, how their values are read, and the help that is made from it.
 //!
-//! A row says how an option is called, what kind of value it takes, within which range, where the value goes, and what it
-//! is for. The default stands in [`Options::default`] alone: help reads it from there, through the same row.
+//! A row says how an option is called, what kind of value it takes, within which range, where the value goes, and what
+//! it is for. The default stands in [`Options::default`] alone: help reads it from there, through the same row.
 
 use std::fmt::Write;
 use std::ops::RangeInclusive;
@@ -48,7 +48,7 @@ type Field<T> = fn(&mut Options) -> &mut T;
 
 /// A bound for whatever needs no other: some thirty years as seconds, so that no sum of times overflows.
 const MANY: u64 = 1_000_000_000;
-/// See there.
+/// See [`super::MAX_LINE_BYTES`].
 const LONGEST_LINE: u64 = super::MAX_LINE_BYTES as u64;
 /// Sizes are written with `G` at most.
 const MOST_MEMORY: u64 = 1024 << 30;
@@ -102,7 +102,8 @@ pub(super) const FLAGS: &[Flag] = &[
         long: "max-pending",
         value: Value::Bytes(1..=MOST_MEMORY, |options| &mut options.max_pending),
         help: "Let at most BYTES of other clients' messages wait for one client. One that falls further behind is \
-               disconnected with `Too slow`; one line alone always fits. One that does not read its own replies is merely read from no further.",
+               disconnected with `Too slow`; one line alone always fits. One that does not read its own replies is \
+               merely read from no further.",
     },
     Flag {
         short: "",
@@ -330,5 +331,5 @@ Examples:
   parlor --listen 0.0.0.0:7878 --listen unix:/run/parlor/parlor.sock
           Serve the network over IPv4, and programs of this host through a Unix socket.
   parlor --listen '[::]:7878' --max-clients 200 --max-memory 16M --idle-timeout 3600
-          Serve IPv6 on a machine with little memory, and drop who is silent for an hour.
+          Serve IPv6 on a machine with little memory, and drop clients that are silent for an hour.
 ";

@@ -41,8 +41,8 @@ impl<'a> Parameters<'a> {
         serde_json::from_str(line).map_err(|_| Error::InvalidJson)
     }
 
-    /// Notes a parameter. That one is given twice is remembered, not refused at once: what follows may still show that the
-    /// line is no JSON.
+    /// Notes a parameter. That one is given twice is remembered, not refused at once: what follows may still show that
+    /// the line is no JSON.
     pub fn note(&mut self, parameter: Parameter, value: &'a str) {
         let place = match parameter {
             Parameter::Action => &mut self.action,

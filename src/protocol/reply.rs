@@ -1,4 +1,5 @@
-//! What the server says, each as one line with its `\n`, appended to a buffer of the caller. Knows nothing of who gets it.
+//! What the server says, each as one line with its `\n`, appended to a buffer of the caller. Knows nothing of who gets
+//! it.
 
 use super::{Error, text};
 

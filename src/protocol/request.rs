@@ -1,5 +1,5 @@
-//! A line becomes a request, or the first error that applies, in the order that the protocol gives. Knows nothing of who
-//! asks, nor whether it can be granted.
+//! A line becomes a request, or the first error that applies, in the order that the protocol gives. Knows nothing of
+//! who asks, nor whether it can be granted.
 
 use std::borrow::Cow;
 
@@ -113,8 +113,8 @@ impl<'a> Parameters<'a> {
     }
 }
 
-/// The canonical spelling of an integer in the signed or unsigned 64-bit range. JSON allows each but one way to be
-/// written without fraction and exponent, except for zero.
+/// The canonical spelling of an integer in the signed or unsigned 64-bit range. Without fraction and exponent, JSON has
+/// but one way to write each integer except for zero.
 fn integer(raw: &str) -> Result<&str, Error> {
     if raw == "-0" {
         return Ok("0");

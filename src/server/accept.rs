@@ -1,4 +1,4 @@
-//! Accepting, and what to do when the host has run out of descriptors.
+//! Accepting, and what to do when the host has run out of descriptors. Knows nothing of what clients say.
 
 use std::io::{self, ErrorKind};
 use std::time::Duration;
@@ -7,14 +7,15 @@ use mio::{Interest, Token};
 
 use super::Loop;
 
-/// In one turn so many connections are accepted from one listener at most: a storm of them must not keep the clients
-/// that are there waiting.
+/// The most connections that are accepted from one listener in one turn: a storm of them must not keep the clients that
+/// are there waiting.
 const ACCEPTS_PER_TURN: usize = 256;
 
-/// When accepting fails for want of something, it is tried again after this time, or as soon as a connection has closed.
+/// When accepting fails for want of something, it is tried again after this time, or as soon as a connection has
+/// closed.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
-/// At most one line about it is logged in so long.
+/// The least time between two lines about it in the log.
 const TOLD_EVERY: Duration = Duration::from_secs(1);
 
 /// Keeps the loop from spinning when a connection waits and cannot be accepted: no further event would come for it, and
@@ -94,7 +95,7 @@ impl Loop {
                     Ok(()) => return true,
                     Err(error) => {
                         self.hub.abandon(client);
-                        // Still counted until the end of the turn, and no reason to try again then.
+                        // It is counted until the end of the turn; that it goes then is no reason to try again.
                         return self.close_gate(&error, self.hub.connections_len() - 1, now);
                     }
                 }
@@ -127,7 +128,7 @@ impl Loop {
         if !self.gate.told && self.gate.may_tell(now) {
             self.gate.told = true;
             log::warn!(
-                "cannot accept connections with {connections} open: {error}; they wait until one is closed"
+                "cannot accept connections with {connections} open: {error}; new ones wait until one is closed"
             );
         }
         false

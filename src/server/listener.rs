@@ -18,8 +18,8 @@ use crate::options::{Listen, Options};
 /// Connections that may wait to be accepted; the system may allow fewer. mio's own choice is too few for a storm.
 const BACKLOG: i32 = 4096;
 
-/// So much may lie unsent in the kernel for one client; left to itself it takes up to 4 MB for each. What is on its way to a
-/// client that reads is not unsent, so this slows nobody down.
+/// How much may lie unsent in the kernel for one client; left to itself it takes up to 4 MB for each. What is on its
+/// way to a client that reads is not unsent, so this slows nobody down.
 const UNSENT_BYTES: u32 = 64 << 10;
 
 /// Probes of TCP keep-alive that may go unanswered.

@@ -1,4 +1,4 @@
-//! A client's socket, TCP or Unix, as the hub wants it.
+//! A client's socket, TCP or Unix, as the hub wants it. Knows nothing of lines.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -8,7 +8,7 @@ use mio::net::{TcpStream, UnixStream};
 
 use crate::connection::Stream;
 
-/// A client whose output waits is given so many times as long to take something.
+/// A client whose output waits is given this many times as long to take something.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const STALLED_FACTOR: u64 = 10;
 
@@ -66,10 +66,10 @@ impl Stream for Socket {
         }
     }
 
-    /// Linux applies TCP_USER_TIMEOUT to a peer that acknowledges but has no room, too, and there is no portable way to ask
-    /// which of the two it is. A client may take its time to read, so it gets ten times as long while its output waits
-    /// here; for ever would be too long, for then one that has vanished with its output waiting would keep its nickname.
-    /// Who is so little behind that the kernel holds it all is not known here, and has the usual time.
+    /// Linux applies TCP_USER_TIMEOUT to a peer that acknowledges but has no room, too, and there is no portable way to
+    /// ask which of the two it is. A client may take its time to read, so it gets ten times as long while its output
+    /// waits here; for ever would be too long, for then one that has vanished with its output waiting would keep its
+    /// nickname. Who is so little behind that the kernel holds it all is not known here, and has the usual time.
     fn set_stalled(&mut self, stalled: bool) {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         if let Socket::Tcp { stream, user_timeout_s: seconds @ 1.. } = self {
