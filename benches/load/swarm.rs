@@ -5,6 +5,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
@@ -87,11 +88,13 @@ impl Clients {
     }
 }
 
-/// Connections from one address before the next is used: there are some 28,000 ports for each, and one that was used
-/// stays taken for a minute.
-const PORTS_PER_SOURCE: u64 = 20_000;
-/// Source addresses, from 127.0.0.1.
-const SOURCES: u64 = 250;
+/// On loopback each connection has a source of its own, from the first of these ports on 127.0.0.1 to the last on
+/// 127.0.0.250. A source that was used stays taken for a minute; left to itself the kernel would search for a free one, and
+/// after some 20,000 connections that takes longer than all else.
+const PORTS: Range<u64> = 10_000..60_000;
+const SOURCE_ADDRESSES: u64 = 250;
+/// So many in turn may be taken by somebody else.
+const TAKEN_IN_TURN: usize = 1000;
 const READ_BUFFER: usize = 256 << 10;
 
 /// The loop.
@@ -102,7 +105,8 @@ pub struct Swarm<'d> {
     address: SocketAddr,
     pub clients: Clients,
     buffer: Vec<u8>,
-    connections: u64,
+    /// Sources used on loopback.
+    sources: u64,
     started: Instant,
     waited: Duration,
 }
@@ -116,7 +120,7 @@ impl<'d> Swarm<'d> {
             address,
             clients: Clients { slots: Slab::new(), queue: Vec::new(), closing: Vec::new() },
             buffer: vec![0; READ_BUFFER],
-            connections: 0,
+            sources: 0,
             started: Instant::now(),
             waited: Duration::ZERO,
         })
@@ -139,10 +143,15 @@ impl<'d> Swarm<'d> {
     /// Begins to connect one more client. `receive_buffer`: bytes that the kernel may hold for it, if not the usual.
     pub fn connect(&mut self, receive_buffer: Option<usize>) -> Result<usize, Fault> {
         let broken = |error: io::Error| Fault::Broken(format!("cannot connect: {error}"));
+        let mut taken = 0;
         let mut stream = loop {
             match self.open(receive_buffer) {
-                // The ports of this source address are used up: by connections, or by those that ended a while ago.
-                Err(error) if error.kind() == ErrorKind::AddrNotAvailable && self.next_source() => {}
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::AddrInUse | ErrorKind::AddrNotAvailable)
+                        && taken < TAKEN_IN_TURN =>
+                {
+                    taken += 1;
+                }
                 result => break result.map_err(broken)?,
             }
         };
@@ -155,10 +164,13 @@ impl<'d> Swarm<'d> {
         Ok(id)
     }
 
-    /// Goes on with another source address, if there is one left.
-    fn next_source(&mut self) -> bool {
-        self.connections = (self.connections / PORTS_PER_SOURCE + 1) * PORTS_PER_SOURCE;
-        self.connections / PORTS_PER_SOURCE < SOURCES
+    /// Where the next connection on loopback comes from.
+    fn next_source(&mut self) -> SocketAddr {
+        let ports = PORTS.end - PORTS.start;
+        let address = Ipv4Addr::new(127, 0, 0, 1 + (self.sources / ports % SOURCE_ADDRESSES) as u8);
+        let port = PORTS.start + self.sources % ports;
+        self.sources += 1;
+        SocketAddr::from((address, port as u16))
     }
 
     fn open(&mut self, receive_buffer: Option<usize>) -> io::Result<TcpStream> {
@@ -168,12 +180,11 @@ impl<'d> Swarm<'d> {
         if let Some(bytes) = receive_buffer {
             socket.set_recv_buffer_size(bytes)?;
         }
-        let source = self.connections / PORTS_PER_SOURCE;
-        if self.address.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST) && source > 0 {
-            let address = Ipv4Addr::new(127, 0, 0, 1 + (source % SOURCES) as u8);
-            socket.bind(&SocketAddr::from((address, 0)).into())?;
+        if self.address.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST) {
+            // One that ended a while ago, in another scenario, is no obstacle.
+            socket.set_reuse_address(true)?;
+            socket.bind(&self.next_source().into())?;
         }
-        self.connections += 1;
         if let Err(error) = socket.connect(&self.address.into())
             && !error.raw_os_error().is_some_and(|number| IN_PROGRESS.contains(&number))
             && error.kind() != ErrorKind::WouldBlock
