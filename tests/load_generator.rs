@@ -324,3 +324,19 @@ fn every_dialect_notices_any_wrong_byte() {
         }
     }
 }
+
+#[test]
+fn a_server_that_gives_a_client_up_is_not_taken_for_one_that_garbles() {
+    let line = |message| format!("{{\"action\":\"ERROR\",\"request\":null,\"message\":\"{message}\"}}\n");
+    let last_words = line("Too slow");
+    assert_eq!(
+        Parlor.parse(last_words.as_bytes()),
+        Ok(Some((last_words.len(), Frame::Farewell(b"Too slow"))))
+    );
+    assert!(Parlor.parse(line("Invalid JSON").as_bytes()).is_err());
+    assert_eq!(
+        Nats.parse(b"-ERR 'Slow Consumer'\r\n").map(|parsed| parsed.map(|(length, _)| length)),
+        Ok(Some(22))
+    );
+    assert!(Nats.parse(b"-ERR 'Unknown Protocol Operation'\r\n").is_err());
+}

@@ -339,6 +339,12 @@ fn frames(
                 dialect.pong(clients.out(id));
                 used += length;
             }
+            Ok(Some((_, Frame::Farewell(why)))) => {
+                let why = String::from_utf8_lossy(why);
+                return Err(Fault::Broken(format!(
+                    "the server has ended the connection of client {id}: {why}"
+                )));
+            }
             Ok(Some((length, frame))) => {
                 handler.frame(clients, id, frame, &input[used..used + length], now)?;
                 used += length;

@@ -20,6 +20,8 @@ pub enum Frame<'a> {
     Delivery { room: &'a [u8], author: Option<&'a [u8]>, text: &'a [u8] },
     /// The server wants to know whether the client is alive; the generator answers with [`Dialect::pong`] by itself.
     Ping,
+    /// The server ends the connection, and says why: the client takes too little of what is sent to it.
+    Farewell(&'a [u8]),
     /// What the protocol says besides and no scenario waits for.
     Other,
 }

@@ -46,6 +46,7 @@ impl Dialect for Nats {
         let frame = match head {
             b"PONG" => Frame::Done(None),
             b"PING" => Frame::Ping,
+            b"-ERR 'Slow Consumer'" => Frame::Farewell(head),
             _ if head.starts_with(b"INFO ") => Frame::Other,
             _ => return Err(strange(head)),
         };

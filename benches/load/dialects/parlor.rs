@@ -11,6 +11,7 @@ pub struct Parlor;
 
 const DELIVERY: &[u8] = br#"{"action":"GET MESSAGE","room_id":"#;
 const RESPONSE: &[u8] = br#"{"action":"RESPONSE","request":"#;
+const FAREWELL: &[u8] = br#"{"action":"ERROR","request":null,"message":""#;
 const OK: &[u8] = br#","message":"OK"}"#;
 const SEND: &[u8] = br#"{"action":"SEND MESSAGE","room_id":"#;
 
@@ -45,7 +46,7 @@ impl Dialect for Parlor {
         let Some((line, length)) = line(input) else { return Ok(None) };
         let frame = match line.strip_prefix(DELIVERY) {
             Some(rest) => delivery(rest),
-            None => response(line),
+            None => response(line).or_else(|| farewell(line)),
         };
         frame.map(|frame| Some((length, frame))).ok_or_else(|| strange(line))
     }
@@ -67,6 +68,11 @@ fn delivery(rest: &[u8]) -> Option<Frame<'_>> {
     let (room, rest) = cut(rest, br#","author":""#)?;
     let (author, rest) = cut(rest, br#"","text":""#)?;
     Some(Frame::Delivery { room, author: Some(author), text: rest.strip_suffix(br#""}"#)? })
+}
+
+fn farewell(line: &[u8]) -> Option<Frame<'_>> {
+    let why = line.strip_prefix(FAREWELL)?.strip_suffix(br#""}"#)?;
+    matches!(why, b"Too slow" | b"Out of memory").then_some(Frame::Farewell(why))
 }
 
 fn response(line: &[u8]) -> Option<Frame<'_>> {

@@ -86,7 +86,7 @@ impl Handler for Requests<'_> {
                 Ok(())
             }
             Frame::Delivery { .. } => self.ledger.delivered(self.dialect, id as u32, &frame, raw).map(|_| ()),
-            Frame::Ping | Frame::Other => Ok(()),
+            Frame::Ping | Frame::Farewell(_) | Frame::Other => Ok(()),
         }
     }
 }

@@ -136,7 +136,7 @@ impl Handler for Talk<'_> {
                 Ok(())
             }
             Frame::Done(quoted) => self.ledger.answered(id as u32, quoted),
-            Frame::Ping | Frame::Other => Ok(()),
+            Frame::Ping | Frame::Farewell(_) | Frame::Other => Ok(()),
         }
     }
 }
