@@ -29,7 +29,7 @@ struct Wire {
     /// What a write finds, when it is not room.
     broken: Option<ErrorKind>,
     takes_zero: bool,
-    /// So many writes find no room, whatever there is.
+    /// How many more writes find no room, whatever there is.
     refusals: usize,
     reads: usize,
     writes: usize,
@@ -188,16 +188,16 @@ fn whoever_was_stopped_by_back_pressure_goes_on_without_an_event_for_his_input()
 #[test]
 fn whoever_reads_again_is_not_cut_for_what_has_gathered_since_the_last_event() {
     let mut hub = Hub::new(&Options { max_pending: 100_000, ..Options::default() });
-    let (_, reader) = client(&mut hub, &join("a"));
-    reader.0.borrow_mut().refusals = 1;
+    let (reader, its_socket) = client(&mut hub, &join("a"));
+    its_socket.0.borrow_mut().refusals = 1;
     for _ in 0..4 {
         let (sender, socket) = client(&mut hub, "");
         socket.sends(&send("a", &"x".repeat(500)).repeat(100));
         hub.event(sender, READABLE, NOW);
     }
     turn(&mut hub);
-    hub.event(0, WRITABLE, NOW);
-    assert_eq!(reader.gets().len(), 400, "all that was sent, and no `Too slow`");
+    hub.event(reader, WRITABLE, NOW);
+    assert_eq!(its_socket.gets().len(), 400, "all that was sent, and no `Too slow`");
 }
 
 #[test]

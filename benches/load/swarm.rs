@@ -93,8 +93,8 @@ impl Clients {
 /// after some 20,000 connections that takes longer than all else.
 const PORTS: Range<u64> = 10_000..60_000;
 const SOURCE_ADDRESSES: u64 = 250;
-/// So many in turn may be taken by somebody else.
-const TAKEN_IN_TURN: usize = 1000;
+/// How many in a row may be taken by somebody else before that is an error.
+const TAKEN_IN_A_ROW: usize = 1000;
 const READ_BUFFER: usize = 256 << 10;
 
 /// The loop.
@@ -148,7 +148,7 @@ impl<'d> Swarm<'d> {
             match self.open(receive_buffer) {
                 Err(error)
                     if matches!(error.kind(), ErrorKind::AddrInUse | ErrorKind::AddrNotAvailable)
-                        && taken < TAKEN_IN_TURN =>
+                        && taken < TAKEN_IN_A_ROW =>
                 {
                     taken += 1;
                 }
