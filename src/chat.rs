@@ -1,8 +1,8 @@
 //! Who is who and who is where: the nickname table and the room table. No I/O, no JSON, no clock.
 //!
 //! A client is a number that the caller chooses (the hub uses the slot of the connection), so that a walk over a room's
-//! members leads straight to the connections. Names are opaque strings here; [`crate::protocol`] sees to it that equal
-//! names are equal strings.
+//! members leads straight to the connections. Names are opaque here, and kept as bytes: they are only compared, and
+//! copied into messages. [`crate::protocol`] sees to it that equal names are equal byte for byte.
 //!
 //! Every operation costs the same however many clients and rooms there are. Only what concerns a client's memberships
 //! looks through the list of its rooms or, where that is shorter, of a room's members.
@@ -79,8 +79,8 @@ impl Chat {
         let nickname = loop {
             self.guests += 1;
             let nickname = format!("guest-{}", self.guests);
-            if self.nicknames.find(&self.clients, &nickname).is_none() {
-                break self.nicknames.entry(&nickname);
+            if self.nicknames.find(&self.clients, nickname.as_bytes()).is_none() {
+                break self.nicknames.entry(nickname.as_bytes());
             }
         };
         self.clients.put(client, Client { nickname, rooms: List::default() });
@@ -98,14 +98,14 @@ impl Chat {
 
     /// The client takes another nickname; the old one is free at once.
     pub fn login(&mut self, client: ClientId, nickname: &str) -> Result<(), Refusal> {
-        match self.nicknames.find(&self.clients, nickname) {
+        match self.nicknames.find(&self.clients, nickname.as_bytes()) {
             Some(holder) if holder == client => return Ok(()),
             Some(_) => return Err(Refusal::NicknameInUse),
             None => {}
         }
         self.nicknames.unlink(&mut self.clients, client);
         if let Some(entry) = self.clients.entry_mut(client) {
-            *entry = self.nicknames.entry(nickname);
+            *entry = self.nicknames.entry(nickname.as_bytes());
         }
         self.nicknames.link(&mut self.clients, client);
         Ok(())
@@ -143,12 +143,12 @@ impl Chat {
 
     /// The room of that name.
     pub fn find_room(&self, name: &str) -> Option<RoomId> {
-        self.room_names.find(&self.rooms, name)
+        self.room_names.find(&self.rooms, name.as_bytes())
     }
 
     /// The name of a room; empty for one that does not exist.
-    pub fn room_name(&self, room: RoomId) -> &str {
-        self.rooms.entry(room).map_or("", Entry::name)
+    pub fn room_name(&self, room: RoomId) -> &[u8] {
+        self.rooms.entry(room).map_or(&[], Entry::name)
     }
 
     /// Whether the client is in the room. Looks through the shorter of the two lists that say so.
@@ -172,8 +172,8 @@ impl Chat {
     }
 
     /// The client's nickname; empty for one that is not connected.
-    pub fn nickname(&self, client: ClientId) -> &str {
-        self.clients.entry(client).map_or("", Entry::name)
+    pub fn nickname(&self, client: ClientId) -> &[u8] {
+        self.clients.entry(client).map_or(&[], Entry::name)
     }
 
     /// Clients connected.
@@ -207,7 +207,7 @@ impl Chat {
     }
 
     fn create_room(&mut self, name: &str) -> RoomId {
-        let name = self.room_names.entry(name);
+        let name = self.room_names.entry(name.as_bytes());
         self.long_name_bytes += long_bytes(&name);
         let room = self.rooms.insert(Room { name, members: List::default() });
         self.room_names.link(&mut self.rooms, room);
@@ -261,7 +261,7 @@ impl Chat {
         let mut long_name_bytes = 0;
         for (room, record) in self.rooms.iter() {
             assert!(record.members.len() > 0, "an empty room is removed");
-            assert_eq!(self.find_room(record.name.name()), Some(room));
+            assert_eq!(self.room_names.find(&self.rooms, record.name.name()), Some(room));
             memberships -= record.members.len();
             long_name_bytes += long_bytes(&record.name);
         }

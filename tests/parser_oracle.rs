@@ -63,7 +63,7 @@ fn check(line: &[u8]) {
     }
     if let Ok(Request::Send { room, text }) = parsed.request {
         let mut message = Vec::new();
-        protocol::get_message(&mut message, &room, "Alice", text);
+        protocol::get_message(&mut message, room.as_bytes(), b"Alice", text);
         let message: Value = serde_json::from_slice(&message).unwrap();
         assert_eq!(message["text"], value["text"]);
         // `-0` is 0.

@@ -13,7 +13,7 @@ pub fn bench(criterion: &mut Criterion) {
     let ascii = format!("\"{}\"", "0123456789abcdef".repeat(4));
     let cyrillic = format!("\"{}\"", &"слово за ".repeat(4));
     let line_ends = format!("\"{}\"", "a line\u{2028}".repeat(7));
-    let message = |text: &str, out: &mut Vec<u8>| get_message(out, "\"room-7\"", "Bob", text);
+    let message = |text: &str, out: &mut Vec<u8>| get_message(out, b"\"room-7\"", b"Bob", text);
     type Write<'a> = &'a dyn Fn(&mut Vec<u8>);
     let replies: [(&str, Write); 6] = [
         ("RESPONSE", &|out| response(out, black_box(echo))),

@@ -11,7 +11,7 @@
 //! Names are the clients' to choose, so the hash is the standard library's, seeded at random: nobody can make all names
 //! fall into one chain.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hasher, RandomState};
 
 /// The end of a chain.
 const NONE: u32 = u32::MAX;
@@ -29,37 +29,30 @@ pub struct Entry {
 #[derive(Debug)]
 enum Name {
     Short { len: u8, bytes: [u8; SHORT_BYTES] },
-    Long(Box<str>),
+    Long(Box<[u8]>),
 }
 
 const SHORT_BYTES: usize = 22;
 
 impl Entry {
     /// The name; what it means is the caller's affair.
-    pub fn name(&self) -> &str {
+    pub fn name(&self) -> &[u8] {
         match &self.name {
-            Name::Short { .. } => std::str::from_utf8(self.name.bytes()).unwrap_or_default(),
+            Name::Short { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or_default(),
             Name::Long(name) => name,
         }
     }
 }
 
 impl Name {
-    fn new(name: &str) -> Self {
+    fn new(name: &[u8]) -> Self {
         let mut bytes = [0; SHORT_BYTES];
         match bytes.get_mut(..name.len()) {
             Some(place) => {
-                place.copy_from_slice(name.as_bytes());
+                place.copy_from_slice(name);
                 Name::Short { len: name.len() as u8, bytes }
             }
             None => Name::Long(name.into()),
-        }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Name::Short { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or_default(),
-            Name::Long(name) => name.as_bytes(),
         }
     }
 }
@@ -89,16 +82,16 @@ impl Default for Directory {
 
 impl Directory {
     /// An entry for a record that is about to be put into its slot and then [linked](Directory::link).
-    pub fn entry(&self, name: &str) -> Entry {
+    pub fn entry(&self, name: &[u8]) -> Entry {
         Entry { name: Name::new(name), hash: self.hash(name), next: NONE }
     }
 
     /// The slot of the record with this name.
-    pub fn find(&self, records: &impl Records, name: &str) -> Option<u32> {
+    pub fn find(&self, records: &impl Records, name: &[u8]) -> Option<u32> {
         let hash = self.hash(name);
         let mut slot = *self.heads.get(bucket(hash, self.heads.len()))?;
         while let Some(entry) = records.entry(slot) {
-            if entry.hash == hash && entry.name.bytes() == name.as_bytes() {
+            if entry.hash == hash && entry.name() == name {
                 return Some(slot);
             }
             slot = entry.next;
@@ -155,9 +148,11 @@ impl Directory {
         self.len == 0
     }
 
-    fn hash(&self, name: &str) -> u32 {
+    fn hash(&self, name: &[u8]) -> u32 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(name);
         // The low half: 32 bits tell names apart well enough before they are compared.
-        self.hasher.hash_one(name) as u32
+        hasher.finish() as u32
     }
 
     /// Puts the record at the head of its chain.
@@ -247,11 +242,11 @@ mod tests {
             let mut map: HashMap<String, u32> = HashMap::new();
             for (come, number) in steps {
                 let name = format!("name {number}");
-                prop_assert_eq!(directory.find(&records, &name), map.get(&name).copied());
+                prop_assert_eq!(directory.find(&records, name.as_bytes()), map.get(&name).copied());
                 match map.get(&name) {
                     None if come => {
                         let slot = records.len() as u32;
-                        records.push(Some(directory.entry(&name)));
+                        records.push(Some(directory.entry(name.as_bytes())));
                         directory.link(&mut records, slot);
                         map.insert(name, slot);
                     }
@@ -266,7 +261,7 @@ mod tests {
                 prop_assert!(directory.heads.len() <= 2 * map.len() + 1);
             }
             for (name, slot) in map {
-                prop_assert_eq!(directory.find(&records, &name), Some(slot));
+                prop_assert_eq!(directory.find(&records, name.as_bytes()), Some(slot));
             }
         }
     }

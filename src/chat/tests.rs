@@ -13,10 +13,10 @@ fn members(chat: &Chat, name: &str) -> BTreeSet<ClientId> {
 fn guests_get_a_nickname_that_nobody_has() {
     let mut chat = Chat::new(9);
     chat.connect(0);
-    assert_eq!(chat.nickname(0), "guest-1");
+    assert_eq!(chat.nickname(0), b"guest-1");
     assert_eq!(chat.login(0, "guest-2"), Ok(()));
     chat.connect(1);
-    assert_eq!(chat.nickname(1), "guest-3");
+    assert_eq!(chat.nickname(1), b"guest-3");
     chat.check();
 }
 

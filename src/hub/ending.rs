@@ -39,8 +39,8 @@ impl<S: Stream> Hub<S> {
         }
         self.counters.farewells[why as usize] += 1;
         if self.notices.may_tell(why, self.now) {
-            let (nickname, peer, waited) =
-                (self.chat.nickname(client), connection.stream.peer(), connection.waiting_bytes());
+            let nickname = String::from_utf8_lossy(self.chat.nickname(client));
+            let (peer, waited) = (connection.stream.peer(), connection.waiting_bytes());
             log::info!("disconnected \"{nickname}\" from {peer}: {}, {waited} bytes waited", why.text());
         }
         if connection.mute {

@@ -118,7 +118,8 @@ impl<S: Stream> Hub<S> {
         waiting.sort_unstable_by(|a, b| b.cmp(a));
         for &(bytes, client) in waiting.iter().take(WAITING_LISTED) {
             let Some(connection) = self.connections.get(client) else { continue };
-            let (nickname, peer) = (self.chat.nickname(client), connection.stream.peer());
+            let nickname = String::from_utf8_lossy(self.chat.nickname(client));
+            let peer = connection.stream.peer();
             log::info!(
                 "{bytes} bytes wait for \"{nickname}\" from {peer}, {} to be written",
                 connection.output_bytes()

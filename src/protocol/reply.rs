@@ -42,7 +42,7 @@ impl Farewell {
 
 /// Appends the RESPONSE to a request that was carried out. `echo` is the request as the client wrote it.
 pub fn response(out: &mut Vec<u8>, echo: &str) {
-    append(out, &[r#"{"action":"RESPONSE","request":"#, echo, ",\"message\":\"OK\"}\n"]);
+    append(out, &[br#"{"action":"RESPONSE","request":"#, echo.as_bytes(), b",\"message\":\"OK\"}\n"]);
 }
 
 /// Appends the ERROR for a request that was not carried out.
@@ -55,26 +55,34 @@ pub fn farewell(out: &mut Vec<u8>, farewell: Farewell) {
     error_line(out, "null", farewell.text());
 }
 
-/// Appends a GET MESSAGE. `room` and `author` are canonical spellings, the author's without quotes; `raw_text` is the
-/// text as the sender wrote it, with its quotes.
-pub fn get_message(out: &mut Vec<u8>, room: &str, author: &str, raw_text: &str) {
+/// Appends a GET MESSAGE. `room` and `author` are canonical spellings as the tables keep them, the author's without
+/// quotes; `raw_text` is the text as the sender wrote it, with its quotes.
+pub fn get_message(out: &mut Vec<u8>, room: &[u8], author: &[u8], raw_text: &str) {
     let text = text::escape_line_ends(raw_text);
-    let author_begins = r#","author":""#;
     append(
         out,
-        &[r#"{"action":"GET MESSAGE","room_id":"#, room, author_begins, author, r#"","text":"#, &text, "}\n"],
+        &[
+            br#"{"action":"GET MESSAGE","room_id":"#,
+            room,
+            br#","author":""#,
+            author,
+            br#"","text":"#,
+            text.as_bytes(),
+            b"}\n",
+        ],
     );
 }
 
 fn error_line(out: &mut Vec<u8>, echo: &str, message: &'static str) {
-    append(out, &[r#"{"action":"ERROR","request":"#, echo, r#","message":""#, message, "\"}\n"]);
+    let (echo, message) = (echo.as_bytes(), message.as_bytes());
+    append(out, &[br#"{"action":"ERROR","request":"#, echo, br#","message":""#, message, b"\"}\n"]);
 }
 
 /// Appends the parts with one check of the capacity for all of them.
-fn append(out: &mut Vec<u8>, parts: &[&str]) {
+fn append(out: &mut Vec<u8>, parts: &[&[u8]]) {
     out.reserve(parts.iter().map(|part| part.len()).sum());
     for part in parts {
-        out.extend_from_slice(part.as_bytes());
+        out.extend_from_slice(part);
     }
 }
 
@@ -99,7 +107,7 @@ mod tests {
             "{\"action\":\"ERROR\",\"request\":null,\"message\":\"Invalid JSON\"}\n"
         );
         assert_eq!(
-            written(|out| get_message(out, "\"secret\"", "Alice", "\"What I've done?\"")),
+            written(|out| get_message(out, b"\"secret\"", b"Alice", "\"What I've done?\"")),
             "{\"action\":\"GET MESSAGE\",\"room_id\":\"secret\",\"author\":\"Alice\",\"text\":\"What I've done?\"}\n"
         );
         assert_eq!(

@@ -172,8 +172,8 @@ impl Simulation {
         let clients: Vec<Who> = self.model.clients().collect();
         assert_eq!(clients.len(), self.hub.chat().clients_len());
         for who in clients {
-            let spelled = format!("\"{}\"", self.hub.chat().nickname(self.clients[who].slot));
-            let nickname: String = serde_json::from_str(&spelled).unwrap();
+            let nickname = self.hub.chat().nickname(self.clients[who].slot);
+            let nickname: String = serde_json::from_slice(&[b"\"", nickname, b"\""].concat()).unwrap();
             assert_eq!(self.model.nickname(who), Some(nickname.as_str()));
         }
     }

@@ -233,7 +233,7 @@ impl Simulation {
         assert!(self.by_slot.insert(slot, who).is_none(), "slot {slot} was taken");
         let mut client = Client::new(who, socket, nature, address, slot, self.now);
         let nickname: String =
-            serde_json::from_str(&format!("\"{}\"", self.hub.chat().nickname(slot))).unwrap();
+            serde_json::from_slice(&[b"\"", self.hub.chat().nickname(slot), b"\""].concat()).unwrap();
         client.refused = nickname.is_empty();
         client.allowance = 2.0 * f64::from(self.options.rate);
         if self.verbose {
