@@ -156,9 +156,7 @@ impl Turn {
         write(&mut self.replies);
         let (at, reply_end) = (self.messages.len() as u32, self.replies.len() as u32);
         // A client's requests are carried out one after the other, so a reply often stands right behind the last.
-        let last =
-            self.shares.get(client as usize).and_then(|share| self.pieces.get_mut(share.last as usize));
-        match last {
+        match self.last_piece_mut(client) {
             Some(last) if last.at == at && last.reply_end == reply_start && last.is_reply() => {
                 last.reply_end = reply_end;
             }
@@ -175,12 +173,19 @@ impl Turn {
         own: Option<ClientId>,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
+        if let (Some(client), 1) = (own, members) {
+            // Nobody else gets it: it is a part of the reply, and both leave as one range.
+            write(&mut self.replies);
+            let reply_end = self.replies.len() as u32;
+            if let Some(reply) = self.last_piece_mut(client) {
+                reply.reply_end = reply_end;
+            }
+            return;
+        }
         let at = self.messages.len() as u32;
         write(&mut self.messages);
         let end = self.messages.len() as u32;
-        if let Some(share) = own.and_then(|client| self.shares.get(client as usize))
-            && let Some(reply) = self.pieces.get_mut(share.last as usize)
-        {
+        if let Some(reply) = own.and_then(|client| self.last_piece_mut(client)) {
             debug_assert!(reply.is_reply() && reply.at == at);
             reply.end = end;
         }
@@ -296,6 +301,11 @@ impl Turn {
         self.promised = 0;
         self.pieces.clear();
         shrink(&mut self.pieces, used, PIECES_MAX / 8);
+    }
+
+    /// The last piece of what the client gets.
+    fn last_piece_mut(&mut self, client: ClientId) -> Option<&mut Piece> {
+        self.pieces.get_mut(self.shares.get(client as usize)?.last as usize)
     }
 
     /// Appends a piece to what the client gets.

@@ -207,7 +207,7 @@ impl<S: Stream> Hub<S> {
                 self.chat.leave(client, &room)?;
             }
             Request::Send { room, text } => {
-                let room = self.chat.find_room(&room).ok_or(Error::RoomNotFound)?;
+                let room = self.chat.find_room_for(client, &room).ok_or(Error::RoomNotFound)?;
                 if self.options.members_only && !self.chat.is_member(client, room) {
                     return Err(Error::NotInThisRoom);
                 }

@@ -76,6 +76,31 @@ fn a_burst_in_a_room_is_one_range_for_each_member() {
     assert_eq!(turn.layout.len(), 1, "replies only are one range too");
 }
 
+/// Others write to its room as well, from outside: before, between and after.
+#[test]
+fn who_is_alone_in_a_room_gets_replies_and_own_messages_as_one_range() {
+    let (mut chat, a, _) = chat();
+    chat.leave(1, "a").unwrap();
+    let mut turn = turn();
+    let say = |turn: &mut Turn, own, text: &str| {
+        turn.message(a, 1, own, |out| out.extend_from_slice(format!("{text}\n").as_bytes()));
+    };
+    for number in 0..16 {
+        reply(&mut turn, 0, "ok");
+        say(&mut turn, Some(0), &format!("{number}"));
+    }
+    turn.lay_out(0);
+    assert_eq!(turn.layout.len(), 1);
+    assert!(!turn.has_news(), "nobody else has to be told");
+    assert_eq!(share(&mut turn, 0), (0..16).map(|number| format!("ok {number} ")).collect::<String>());
+    say(&mut turn, None, "others'");
+    reply(&mut turn, 0, "ok");
+    say(&mut turn, Some(0), "own");
+    say(&mut turn, None, "others' again");
+    settle_all(&mut turn, &chat);
+    assert!(share(&mut turn, 0).ends_with("ok 15 others' ok own others' again "));
+}
+
 #[test]
 fn who_joins_gets_what_comes_after_and_who_leaves_gets_what_came_before() {
     let (mut chat, a, _) = chat();
