@@ -1,8 +1,8 @@
 //! The usual line, read at a glance: an object of strings without escapes and of integers without a sign.
 //!
 //! Everything else is left to serde_json, and so is every doubt: what is found here is exactly what serde_json would
-//! find. A SEND MESSAGE of 120 bytes is parsed in 60 ns instead of 110; that is a fourteenth of what a request costs
-//! with all its system calls.
+//! find. A SEND MESSAGE of 120 bytes is parsed in 51 ns instead of 109; that is a tenth of what a request costs with all
+//! its system calls.
 
 use super::Parameter;
 use super::parameters::Parameters;
@@ -10,15 +10,15 @@ use super::parameters::Parameters;
 /// The parameters in the object that `line` is. `None`: it has to be looked at more closely.
 pub fn parameters(line: &str) -> Option<Parameters<'_>> {
     let mut parameters = Parameters::default();
-    let mut rest = line.strip_prefix('{')?;
+    let mut rest = line.strip_prefix("{")?;
     loop {
         let (parameter, after) = name(skip_spaces(rest))?;
-        let (value, after) = value(skip_spaces(skip_spaces(after).strip_prefix(':')?))?;
+        let (value, after) = value(skip_spaces(skip_spaces(after).strip_prefix(":")?))?;
         if let Some(parameter) = parameter {
             parameters.note(parameter, value);
         }
         let after = skip_spaces(after);
-        match after.strip_prefix(',') {
+        match after.strip_prefix(",") {
             Some(more) => rest = more,
             None => return (after == "}").then_some(parameters),
         }
@@ -39,24 +39,36 @@ fn name(text: &str) -> Option<(Option<Parameter>, &str)> {
 
 /// The value that `text` begins with, and the rest.
 fn value(text: &str) -> Option<(&str, &str)> {
-    if text.starts_with('"') { string(text) } else { integer(text) }
+    if text.starts_with("\"") { string(text) } else { integer(text) }
 }
 
 /// The string that `text` begins with, with its quotes, and the rest.
 fn string(text: &str) -> Option<(&str, &str)> {
-    let (string, rest) = text.split_at_checked(2 + plain_bytes(text.strip_prefix('"')?))?;
-    string.ends_with('"').then_some((string, rest))
+    let (string, rest) = text.split_at_checked(2 + plain_bytes(text.strip_prefix("\"")?))?;
+    string.ends_with("\"").then_some((string, rest))
 }
 
-/// How many bytes stand before the first quote, backslash or control character. Sixteen at a time without a branch,
-/// which the compiler turns into comparisons of all sixteen at once.
+/// How many bytes stand before the first quote, backslash or control character. Eight at a time, which finds the end of
+/// a short string as fast as that of a long one: with sixteen, and then one by one, a line took 59 ns instead of 51.
 fn plain_bytes(text: &str) -> usize {
-    let is_plain = |byte: &u8| (*byte >= b' ') & (*byte != b'"') & (*byte != b'\\');
-    let (chunks, _) = text.as_bytes().as_chunks::<16>();
-    let all_plain = |chunk: &&[u8; 16]| chunk.iter().fold(true, |plain, byte| plain & is_plain(byte));
-    let plain = chunks.iter().take_while(all_plain).count() * 16;
-    let rest = text.as_bytes().get(plain..).unwrap_or_default();
-    plain + rest.iter().take_while(|byte| is_plain(byte)).count()
+    let (words, rest) = text.as_bytes().as_chunks::<8>();
+    for (index, &word) in words.iter().enumerate() {
+        let marks = special_bytes(u64::from_le_bytes(word));
+        if marks != 0 {
+            return index * 8 + marks.trailing_zeros() as usize / 8;
+        }
+    }
+    let is_plain = |&&byte: &&u8| byte >= b' ' && byte != b'"' && byte != b'\\';
+    words.len() * 8 + rest.iter().take_while(is_plain).count()
+}
+
+/// Marks the bytes that end a plain string, each with its highest bit. The lowest mark is right; those above it need not
+/// be, for a subtraction borrows from the byte above.
+fn special_bytes(word: u64) -> u64 {
+    const EACH: u64 = u64::from_ne_bytes([1; 8]);
+    let below = |word: u64, limit: u8| word.wrapping_sub(EACH * u64::from(limit)) & !word;
+    let equal = |byte: u8| below(word ^ (EACH * u64::from(byte)), 1);
+    (below(word, b' ') | equal(b'"') | equal(b'\\')) & (EACH << 7)
 }
 
 /// The digits that `text` begins with, and the rest. A fraction or an exponent is left in the rest, where the caller
@@ -68,8 +80,8 @@ fn integer(text: &str) -> Option<(&str, &str)> {
 }
 
 fn skip_spaces(mut text: &str) -> &str {
-    while let Some(rest) = text.strip_prefix(' ') {
-        text = rest;
+    while text.as_bytes().first() == Some(&b' ') {
+        text = text.get(1..).unwrap_or_default();
     }
     text
 }
