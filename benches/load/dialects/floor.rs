@@ -31,32 +31,37 @@ impl Floor {
         out.push(b'\n');
     }
 
-    /// The length of parlor's RESPONSE to a request.
-    fn response(&self, request: impl FnOnce(&mut Vec<u8>)) -> usize {
-        let mut line = Vec::new();
-        request(&mut line);
-        line.len() + r#"{"action":"RESPONSE","request":,"message":"OK"}"#.len()
+    /// The length of parlor's RESPONSE to a request, which is written to the end of `out` for a moment.
+    fn response(&self, out: &mut Vec<u8>, request: impl FnOnce(&mut Vec<u8>)) -> usize {
+        let start = out.len();
+        request(out);
+        let line = out.len() - start;
+        out.truncate(start);
+        line + r#"{"action":"RESPONSE","request":,"message":"OK"}"#.len()
     }
 
     /// The length of parlor's GET MESSAGE.
     fn delivery(&self, client: u32, room: u32, text: &[u8]) -> usize {
-        format!(r#"{{"action":"GET MESSAGE","room_id":{room},"author":"u{client}","text":""}}"#).len()
-            + text.len()
-            + 1
+        let digits = |number: u32| number.checked_ilog10().unwrap_or_default() as usize + 1;
+        let around = "{\"action\":\"GET MESSAGE\",\"room_id\":,\"author\":\"u\",\"text\":\"\"}\n";
+        around.len() + digits(room) + digits(client) + text.len()
     }
 }
 
 impl Dialect for Floor {
     fn login(&self, client: u32, out: &mut Vec<u8>) {
-        self.line('L', 0, b"", self.response(|line| Parlor.login(client, line)), out);
+        let length = self.response(out, |out| Parlor.login(client, out));
+        self.line('L', 0, b"", length, out);
     }
 
     fn join(&self, room: u32, out: &mut Vec<u8>) {
-        self.line('J', room, b"", self.response(|line| Parlor.join(room, line)), out);
+        let length = self.response(out, |out| Parlor.join(room, out));
+        self.line('J', room, b"", length, out);
     }
 
     fn leave(&self, room: u32, out: &mut Vec<u8>) {
-        self.line('Q', room, b"", self.response(|line| Parlor.leave(room, line)), out);
+        let length = self.response(out, |out| Parlor.leave(room, out));
+        self.line('Q', room, b"", length, out);
     }
 
     fn send(&self, client: u32, room: u32, text: &[u8], out: &mut Vec<u8>) {
@@ -65,14 +70,16 @@ impl Dialect for Floor {
 
     /// A line that goes back to whom it came from, as long as the two lines together that parlor sends back.
     fn request(&self, client: u32, room: u32, text: &[u8], out: &mut Vec<u8>) {
-        let response = self.response(|line| Parlor.send(client, room, text, line));
+        let response = self.response(out, |out| Parlor.send(client, room, text, out));
         self.line('E', room, text, response + self.delivery(client, room, text), out);
     }
 
     fn parse<'a>(&self, input: &'a [u8]) -> Parsed<'a> {
         let Some((line, length)) = line(input) else { return Ok(None) };
-        let text_end = line.iter().rposition(|byte| *byte != b'.').map_or(0, |at| at + 1);
-        if line.len() < HEADER || read_hex(&line[1..HEADER]).is_none() || text_end < HEADER {
+        // No text has a dot in it.
+        let text_end = memchr::memchr(b'.', line).unwrap_or(line.len());
+        let is_padded_well = line[text_end..].iter().fold(true, |all, byte| all & (*byte == b'.'));
+        if text_end < HEADER || read_hex(&line[1..HEADER]).is_none() || !is_padded_well {
             return Err(strange(line));
         }
         let (room, text) = (&line[1..HEADER], &line[HEADER..text_end]);

@@ -92,9 +92,10 @@ fn line(input: &[u8]) -> Option<(&[u8], usize)> {
     Some((line.strip_suffix(b"\r").unwrap_or(line), end + 1))
 }
 
-/// `input` up to `mark`, and what follows the mark.
+/// `input` up to `mark`, and what follows the mark. The marks of all dialects stand behind a short name, so the search
+/// for their first byte ends at once; `memmem` took a fifth of the generator's time to prepare itself.
 fn cut<'a>(input: &'a [u8], mark: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
-    let at = memchr::memmem::find(input, mark)?;
+    let at = memchr::memchr_iter(*mark.first()?, input).find(|&at| input[at..].starts_with(mark))?;
     Some((&input[..at], &input[at + mark.len()..]))
 }
 
