@@ -7,6 +7,16 @@ use super::stopwatch::{Rounds, Stopwatch};
 
 const MEMBERS: usize = 10;
 
+/// A number below the one that is asked for, in an order that is always the same.
+pub fn random() -> impl FnMut(usize) -> usize {
+    let mut state: u64 = 1;
+    move |end| {
+        // Knuth's MMIX generator.
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % end
+    }
+}
+
 /// As the poll loop does: so many are accepted in one turn at most, and so many events taken.
 const ACCEPTS_PER_TURN: usize = 256;
 const EVENTS_PER_TURN: usize = 1024;
@@ -35,11 +45,9 @@ impl House {
     /// An empty house. All memory of the bench's own is taken here, but for the little that a turn's input takes.
     pub fn new(size: usize) -> Self {
         let mut order: Vec<u32> = (0..size as u32).collect();
-        let mut state: u64 = 1;
+        let mut random = random();
         for last in (1..size).rev() {
-            // Knuth's MMIX generator.
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            order.swap(last, (state >> 33) as usize % (last + 1));
+            order.swap(last, random(last + 1));
         }
         House {
             hub: MadeUpHub::new(size),

@@ -10,6 +10,7 @@
 mod house;
 #[path = "../made_up/mod.rs"]
 mod made_up;
+mod memory;
 mod stopwatch;
 mod table;
 
@@ -97,6 +98,8 @@ struct Figures {
     longest_emptying_ns: f64,
     /// When all have left.
     bytes_left: f64,
+    /// Following a pointer through as much memory as all clients take.
+    memory_ns: f64,
 }
 
 impl Figures {
@@ -128,6 +131,7 @@ impl Figures {
             longest_changing_ns: coming.longest_ns().max(leaving.longest_ns()),
             longest_emptying_ns: median(emptying),
             bytes_left: bytes(left) - bytes(empty),
+            memory_ns: memory::step_ns((bytes(full) - bytes(empty)) as usize, house::random(), stopwatch),
         }
     }
 }
@@ -140,6 +144,7 @@ fn print(small: &Figures, large: &Figures) {
     table.row("a delivery, ns", |house| house.delivery_ns).ratio_at_most(1.5);
     table.row("connect, log in, join, ns", |house| house.connect_ns).ratio_at_most(1.5);
     table.row("disconnect, ns", |house| house.disconnect_ns).ratio_at_most(1.5);
+    table.row("following one pointer, ns", |house| house.memory_ns).show_ratio();
     table.row("longest turn: filling, µs", |house| house.longest_building_ns / 1e3).at_most(TURN_US);
     table.row("longest turn: changing, µs", |house| house.longest_changing_ns / 1e3).at_most(TURN_US);
     table.row("longest turn: emptying, µs", |house| house.longest_emptying_ns / 1e3).at_most(TURN_US);

@@ -16,6 +16,7 @@ pub struct Row {
     large: f64,
     at_most: Option<f64>,
     ratio_at_most: Option<f64>,
+    shows_ratio: bool,
 }
 
 impl Row {
@@ -27,6 +28,12 @@ impl Row {
     /// How many times the figure of the small house that of the large one should be.
     pub fn ratio_at_most(&mut self, goal: f64) {
         self.ratio_at_most = Some(goal);
+        self.shows_ratio = true;
+    }
+
+    /// That the ratio is to be looked at.
+    pub fn show_ratio(&mut self) {
+        self.shows_ratio = true;
     }
 
     fn ratio(&self) -> f64 {
@@ -53,7 +60,7 @@ impl<'a> Table<'a> {
     /// Adds a figure.
     pub fn row(&mut self, name: &'static str, figure: impl Fn(&Figures) -> f64) -> &mut Row {
         let (small, large) = (figure(self.small), figure(self.large));
-        self.rows.push(Row { name, small, large, at_most: None, ratio_at_most: None });
+        self.rows.push(Row { name, small, large, at_most: None, ratio_at_most: None, shows_ratio: false });
         self.rows.last_mut().expect("it has just been pushed")
     }
 
@@ -65,7 +72,7 @@ impl<'a> Table<'a> {
         for row in &self.rows {
             let (small, large) = (number(row.small), number(row.large));
             // Where both are next to nothing their ratio is noise.
-            let ratio = row.ratio_at_most.map(|_| format!("{:.2}", row.ratio())).unwrap_or_default();
+            let ratio = if row.shows_ratio { format!("{:.2}", row.ratio()) } else { String::new() };
             let line = format!("{:<30} {small:>16} {large:>18} {ratio:>6}  {}", row.name, row.goal());
             println!("{}", line.trim_end());
         }
