@@ -10,10 +10,14 @@
 //! room and turn does. Before anybody joins or leaves, the room is settled, so that members get what was sent while
 //! they were in it, and nothing else.
 //!
+//! A message that nobody but its sender gets is a part of the reply: a client that is alone in its room gets one range
+//! for all that it has asked for (16 requests: 126 ns each in user space, and 145 ns as messages of their own).
+//!
 //! A client with one range is written to straight from the buffer. Where there are more (it has sent something itself,
 //! or several of its rooms are busy), they are put into the order of the clock and copied together first, which is
 //! cheaper than a `writev` of many small pieces (64 lines: 5.9 µs and 8.0 µs, and 5.2 µs for one contiguous `write`).
 
+mod pieces;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +25,7 @@ use std::collections::BTreeMap;
 
 use crate::chat::{ClientId, Member, RoomId};
 use crate::outbox::{Chunk, Memory, Outbox};
+use pieces::{Chain, EMPTY, NONE, Piece, append};
 
 /// A turn that has written this much is sent out early, so that the buffers have a bound: this, and one line.
 const TURN_BYTES: usize = 64 << 10;
@@ -29,41 +34,8 @@ const TURN_BYTES: usize = 64 << 10;
 /// would make one for each message and member.
 const PIECES_MAX: usize = 64 << 10;
 
-/// The end of a list.
-const NONE: u32 = u32::MAX;
-
 /// Later than every moment of a turn.
 const NEVER: u32 = u32::MAX;
-
-/// An entry in the list of a room or of a client: a range of the messages or, for a client, a reply. All lists share
-/// one vector.
-#[derive(Clone, Copy, Debug)]
-struct Piece {
-    next: u32,
-    /// The moment. For a range of messages, that is where it begins.
-    at: u32,
-    /// Where the range ends. For a reply: where the client's own message ends that came right after it; `at` if it gets
-    /// none.
-    end: u32,
-    /// Where the reply stands, among the replies; empty for what comes from a room.
-    reply_start: u32,
-    reply_end: u32,
-}
-
-impl Piece {
-    fn is_reply(&self) -> bool {
-        self.reply_start < self.reply_end
-    }
-}
-
-/// The ends of such a list.
-#[derive(Clone, Copy, Debug)]
-struct Chain {
-    first: u32,
-    last: u32,
-}
-
-const EMPTY: Chain = Chain { first: NONE, last: NONE };
 
 /// A part of what a client gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -389,17 +361,6 @@ impl Turn {
             _ => self.layout.push(segment),
         }
     }
-}
-
-/// Appends a piece to one of the lists in `pieces`.
-fn append(chain: &mut Chain, pieces: &mut Vec<Piece>, piece: Piece) {
-    let index = pieces.len() as u32;
-    pieces.push(piece);
-    match pieces.get_mut(chain.last as usize) {
-        Some(last) => last.next = index,
-        None => chain.first = index,
-    }
-    chain.last = index;
 }
 
 /// Gives memory back after a burst: by half, each time that much less was used. What a usual turn takes is kept.
