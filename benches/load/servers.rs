@@ -203,7 +203,7 @@ impl Server {
     }
 
     fn wait_until_it_listens(&mut self, begin: Instant) -> io::Result<()> {
-        while TcpStream::connect(self.address).is_err() {
+        while !listens(self.address) {
             let ended = self.child.try_wait()?;
             if ended.is_some() || begin.elapsed() > Duration::from_secs(10) {
                 let said = fs::read_to_string(self.directory.join("output")).unwrap_or_default();
@@ -235,6 +235,12 @@ fn temporary_directory() -> io::Result<PathBuf> {
     let directory = std::env::temp_dir().join(format!("parlor-load-{}-{number}", std::process::id()));
     fs::create_dir_all(&directory)?;
     Ok(directory)
+}
+
+/// Whether somebody listens there. As long as nobody does, the kernel may choose that very port as the source, and a
+/// connection with itself is one that stands: likely after a churn, when few ports are free.
+fn listens(address: SocketAddr) -> bool {
+    TcpStream::connect(address).is_ok_and(|stream| stream.local_addr().is_ok_and(|source| source != address))
 }
 
 /// A port that was free a moment ago.
