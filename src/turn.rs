@@ -27,7 +27,8 @@ use crate::chat::{ClientId, Member, RoomId};
 use crate::outbox::{Chunk, Memory, Outbox};
 use pieces::{Chain, EMPTY, NONE, Piece, append};
 
-/// A turn that has written this much is sent out early, so that the buffers have a bound: this, and one line.
+/// A turn that has written this much is sent out early, so that the buffers have a bound: this, and what one
+/// request adds.
 const TURN_BYTES: usize = 64 << 10;
 
 /// The same for the number of pieces, beside one for each room that a client is in: rooms that take turns in talking

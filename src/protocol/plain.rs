@@ -10,15 +10,15 @@ use super::parameters::Parameters;
 /// The parameters in the object that `line` is. `None`: it has to be looked at more closely.
 pub fn parameters(line: &str) -> Option<Parameters<'_>> {
     let mut parameters = Parameters::default();
-    let mut rest = line.strip_prefix("{")?;
+    let mut rest = line.strip_prefix('{')?;
     loop {
         let (parameter, after) = name(skip_spaces(rest))?;
-        let (value, after) = value(skip_spaces(skip_spaces(after).strip_prefix(":")?))?;
+        let (value, after) = value(skip_spaces(skip_spaces(after).strip_prefix(':')?))?;
         if let Some(parameter) = parameter {
             parameters.note(parameter, value);
         }
         let after = skip_spaces(after);
-        match after.strip_prefix(",") {
+        match after.strip_prefix(',') {
             Some(more) => rest = more,
             None => return (after == "}").then_some(parameters),
         }
@@ -39,13 +39,13 @@ fn name(text: &str) -> Option<(Option<Parameter>, &str)> {
 
 /// The value that `text` begins with, and the rest.
 fn value(text: &str) -> Option<(&str, &str)> {
-    if text.starts_with("\"") { string(text) } else { integer(text) }
+    if text.starts_with('"') { string(text) } else { integer(text) }
 }
 
 /// The string that `text` begins with, with its quotes, and the rest.
 fn string(text: &str) -> Option<(&str, &str)> {
-    let (string, rest) = text.split_at_checked(2 + plain_bytes(text.strip_prefix("\"")?))?;
-    string.ends_with("\"").then_some((string, rest))
+    let (string, rest) = text.split_at_checked(2 + plain_bytes(text.strip_prefix('"')?))?;
+    string.ends_with('"').then_some((string, rest))
 }
 
 /// How many bytes stand before the first quote, backslash or control character. Eight at a time, which finds the end of
@@ -79,6 +79,7 @@ fn integer(text: &str) -> Option<(&str, &str)> {
     matches!(number.as_bytes(), [b'0'] | [b'1'..=b'9', ..]).then_some((number, rest))
 }
 
+/// Looks at bytes: to decode a character each time takes 5 of the 58 ns of a line with usual spaces.
 fn skip_spaces(mut text: &str) -> &str {
     while text.as_bytes().first() == Some(&b' ') {
         text = text.get(1..).unwrap_or_default();
