@@ -141,8 +141,8 @@ impl Chat {
         Ok(())
     }
 
-    /// The room of that name, asked for by this client. Who is in one room talks there as a rule; that is seen in half
-    /// the time that the directory takes.
+    /// The room of that name, asked for by this client. A client that is in one room usually talks there, and to compare
+    /// that name takes half the time of a look into the directory.
     pub fn find_room_for(&self, client: ClientId, name: &str) -> Option<RoomId> {
         match self.joined(client) {
             [only] if self.room_name(only.room) == name.as_bytes() => Some(only.room),
@@ -259,7 +259,12 @@ impl Chat {
         let mut memberships = 0;
         for (client, record) in self.clients.iter() {
             let name = record.nickname.name();
-            assert_eq!(self.nicknames.find(&self.clients, name), Some(client), "nickname {name:?}");
+            assert_eq!(
+                self.nicknames.find(&self.clients, name),
+                Some(client),
+                "nickname {}",
+                name.escape_ascii()
+            );
             assert!(record.rooms.len() <= self.max_rooms);
             for (place, joined) in record.rooms.as_slice().iter().enumerate() {
                 let member = self.members(joined.room)[joined.position as usize];

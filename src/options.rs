@@ -15,8 +15,8 @@ use std::time::Duration;
 pub use flags::usage;
 use flags::{FLAGS, Value};
 
-/// The longest line that can be allowed: an escape can make a message three times as long as its line, and its bytes
-/// are counted with 32 bits, on a 32-bit machine with 31.
+/// The longest line that can be allowed: an escape can make a message three times as long as its line, and the bytes of
+/// a turn's messages are counted with 32 bits, on a 32-bit machine with 31.
 pub const MAX_LINE_BYTES: usize = if cfg!(target_pointer_width = "64") { 1 << 30 } else { 1 << 28 };
 
 /// Where to listen.

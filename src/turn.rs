@@ -61,6 +61,7 @@ enum Source {
 #[derive(Debug)]
 pub struct Turn {
     messages: Vec<u8>,
+    /// And behind a reply the message that only its receiver gets.
     replies: Vec<u8>,
     pieces: Vec<Piece>,
     /// How many more the rooms will make when they are settled, beside one for each member.
@@ -146,14 +147,11 @@ impl Turn {
         own: Option<ClientId>,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
-        if let (Some(client), 1) = (own, members) {
-            // Nobody else gets it: it is a part of the reply, and both leave as one range.
-            write(&mut self.replies);
-            let reply_end = self.replies.len() as u32;
-            if let Some(reply) = self.last_piece_mut(client) {
-                reply.reply_end = reply_end;
-            }
-            return;
+        // The reply holds the text: where that is short, so is the message, and 32 bits count both together.
+        if let (Some(client), 1) = (own, members)
+            && self.replies.len() < 2 * TURN_BYTES
+        {
+            return self.add_to_reply(client, write);
         }
         let at = self.messages.len() as u32;
         write(&mut self.messages);
@@ -172,6 +170,18 @@ impl Turn {
             None => self.rooms.push(room),
         }
         append(news, &mut self.pieces, Piece { next: NONE, at, end, reply_start: 0, reply_end: 0 });
+    }
+
+    /// A message that only its sender gets is a part of the reply, and both leave as one range.
+    fn add_to_reply(&mut self, client: ClientId, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.replies.len() as u32;
+        write(&mut self.replies);
+        let end = self.replies.len() as u32;
+        let reply = self.last_piece_mut(client);
+        debug_assert!(reply.as_ref().is_some_and(|reply| reply.is_reply() && reply.reply_end == start));
+        if let Some(reply) = reply {
+            reply.reply_end = end;
+        }
     }
 
     /// Hands what is new in a room to its members. To be called before a member comes or goes.

@@ -326,6 +326,36 @@ fn every_dialect_notices_any_wrong_byte() {
 }
 
 #[test]
+fn the_floor_writes_lines_as_long_as_parlors() {
+    let floor = Floor { as_long_as_parlor: true };
+    let text = Texts::new(64).write(Message { sender: 1, number: 2 }).to_vec();
+    let length = |write: &dyn Fn(&mut Vec<u8>)| {
+        let mut out = b"before".to_vec();
+        write(&mut out);
+        assert!(out.starts_with(b"before") && floor.parse(&out[6..]).unwrap().is_some());
+        out.len() - "before".len()
+    };
+    for (client, room) in [(0, 0), (9, 10), (10, 9), (99, 100), (100, 99), (12_345, 1_000_000)] {
+        let response = |request: &dyn Fn(&mut Vec<u8>)| {
+            let (mut echo, mut out) = (Vec::new(), Vec::new());
+            request(&mut echo);
+            parlor::protocol::response(&mut out, std::str::from_utf8(&echo).unwrap().trim_end());
+            out.len()
+        };
+        let mut message = Vec::new();
+        let quoted = format!("\"{}\"", String::from_utf8_lossy(&text));
+        let author = format!("u{client}");
+        parlor::protocol::get_message(&mut message, room.to_string().as_bytes(), author.as_bytes(), &quoted);
+        assert_eq!(length(&|out| floor.send(client, room, &text, out)), message.len());
+        assert_eq!(length(&|out| floor.login(client, out)), response(&|out| Parlor.login(client, out)));
+        assert_eq!(length(&|out| floor.join(room, out)), response(&|out| Parlor.join(room, out)));
+        assert_eq!(length(&|out| floor.leave(room, out)), response(&|out| Parlor.leave(room, out)));
+        let both = response(&|out| Parlor.send(client, room, &text, out)) + message.len();
+        assert_eq!(length(&|out| floor.request(client, room, &text, out)), both);
+    }
+}
+
+#[test]
 fn a_server_that_gives_a_client_up_is_not_taken_for_one_that_garbles() {
     let line = |message| format!("{{\"action\":\"ERROR\",\"request\":null,\"message\":\"{message}\"}}\n");
     let last_words = line("Too slow");

@@ -6,12 +6,14 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::dialects::{
     Dialect, floor::Floor, irc::Irc, mqtt::Mqtt, nats::Nats, parlor::Parlor, redis::Redis,
@@ -237,10 +239,16 @@ fn temporary_directory() -> io::Result<PathBuf> {
     Ok(directory)
 }
 
-/// Whether somebody listens there. As long as nobody does, the kernel may choose that very port as the source, and a
-/// connection with itself is one that stands: likely after a churn, when few ports are free.
+/// Whether somebody listens there. Asked from another address: as long as nobody listens, the kernel may choose the very
+/// port as the source, and a connection with itself is one that stands. After a churn few ports are free.
 fn listens(address: SocketAddr) -> bool {
-    TcpStream::connect(address).is_ok_and(|stream| stream.local_addr().is_ok_and(|source| source != address))
+    let ask = || -> io::Result<()> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+        // Not every system has more than one such address; then it is asked from the same.
+        let _ = socket.bind(&SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), 0)).into());
+        socket.connect(&address.into())
+    };
+    ask().is_ok()
 }
 
 /// A port that was free a moment ago.

@@ -7,7 +7,7 @@ use super::stopwatch::{Rounds, Stopwatch};
 
 const MEMBERS: usize = 10;
 
-/// A number below the one that is asked for, in an order that is always the same.
+/// A source of numbers, each below what it is asked with; always the same sequence.
 pub fn random() -> impl FnMut(usize) -> usize {
     let mut state: u64 = 1;
     move |end| {

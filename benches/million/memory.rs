@@ -1,4 +1,5 @@
-//! How far away memory is: what following a pointer takes, when the next one is known only once this one has come.
+//! How far away memory is: what following a pointer takes, when the next one is known only once this one has come. Knows
+//! nothing of the hub.
 //!
 //! Finding a client, its room, the members' list and the members is such a chain of pointers, so this is what to hold
 //! beside the ratios of the hub's own figures.
@@ -7,7 +8,7 @@ use std::hint::black_box;
 
 use super::stopwatch::Stopwatch;
 
-/// A pointer in a cache line of its own.
+/// Where to go next, in a cache line of its own.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
 struct Line {
@@ -28,6 +29,7 @@ pub fn step_ns(bytes: usize, mut random: impl FnMut(usize) -> usize, stopwatch: 
     }
     let mut at = 0;
     let mut walk = |steps: usize| (0..steps).for_each(|_| at = lines[at].next as usize);
+    // What fits into the caches is in them then.
     walk(lines.len().min(STEPS));
     let passed_ns = stopwatch.time(|| walk(STEPS));
     black_box(at);

@@ -110,6 +110,9 @@ proptest! {
                 }
             }
             chat.check();
+            for name in rooms.keys() {
+                prop_assert_eq!(chat.find_room_for(client, name), chat.find_room(name));
+            }
         }
         for (name, set) in rooms {
             prop_assert_eq!(members(&chat, &name), set);

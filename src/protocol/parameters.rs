@@ -119,6 +119,8 @@ mod tests {
             r#"{"action":"LOGIN NICK","nickname":"Bob"}"#,
             r#"{"action": "JOIN ROOM", "room_id": 7}"#,
             r#"{ "id" : 12 , "action" : "LEFT ROOM" , "room_id" : "" }"#,
+            r#"{"action":  "JOIN ROOM",  "room_id":  7}"#,
+            r#"{"nickname":"a b"}"#,
             r#"{"text":"слово 🦀","action":"SEND MESSAGE","room_id":"a room of more than sixteen bytes"}"#,
             r#"{"action":"JOIN ROOM","action":"JOIN ROOM","nickname":0,"nickname":"0"}"#,
         ] {

@@ -48,8 +48,8 @@ fn string(text: &str) -> Option<(&str, &str)> {
     string.ends_with('"').then_some((string, rest))
 }
 
-/// How many bytes stand before the first quote, backslash or control character. Eight at a time, which finds the end of
-/// a short string as fast as that of a long one: with sixteen, and then one by one, a line took 59 ns instead of 51.
+/// How many bytes stand before the first quote, backslash or control character. Eight at a time: most strings here
+/// are short, and with sixteen their last bytes were looked at one by one (59 ns for a line instead of 51).
 fn plain_bytes(text: &str) -> usize {
     let (words, rest) = text.as_bytes().as_chunks::<8>();
     for (index, &word) in words.iter().enumerate() {
@@ -79,10 +79,30 @@ fn integer(text: &str) -> Option<(&str, &str)> {
     matches!(number.as_bytes(), [b'0'] | [b'1'..=b'9', ..]).then_some((number, rest))
 }
 
-/// Looks at bytes: to decode a character each time takes 5 of the 58 ns of a line with usual spaces.
+/// Looks at bytes: to decode a character each time made a line with the usual spaces 5 ns slower.
 fn skip_spaces(mut text: &str) -> &str {
     while text.as_bytes().first() == Some(&b' ') {
         text = text.get(1..).unwrap_or_default();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_end_of_a_plain_string_is_found_wherever_it_stands() {
+        for length in 0..25 {
+            for place in 0..length {
+                for byte in 0..128 {
+                    let mut text = vec![b'a'; length];
+                    text[place] = byte;
+                    let text = String::from_utf8(text).unwrap();
+                    let ends = byte < b' ' || byte == b'"' || byte == b'\\';
+                    assert_eq!(plain_bytes(&text), if ends { place } else { length }, "{text:?}");
+                }
+            }
+        }
+    }
 }

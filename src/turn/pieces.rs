@@ -15,7 +15,7 @@ pub struct Piece {
     /// Where the range ends. For a reply: where the client's own message ends that came right after it; `at` if there
     /// is none, or if it is a part of the reply.
     pub end: u32,
-    /// Where the reply stands, among the replies; empty for what comes from a room.
+    /// Where the reply stands, among the replies, with the message that is a part of it; empty for what comes from a room.
     pub reply_start: u32,
     pub reply_end: u32,
 }

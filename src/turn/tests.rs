@@ -76,7 +76,6 @@ fn a_burst_in_a_room_is_one_range_for_each_member() {
     assert_eq!(turn.layout.len(), 1, "replies only are one range too");
 }
 
-/// Others write to its room as well, from outside: before, between and after.
 #[test]
 fn who_is_alone_in_a_room_gets_replies_and_own_messages_as_one_range() {
     let (mut chat, a, _) = chat();
@@ -89,6 +88,7 @@ fn who_is_alone_in_a_room_gets_replies_and_own_messages_as_one_range() {
         reply(&mut turn, 0, "ok");
         say(&mut turn, Some(0), &format!("{number}"));
     }
+    // And then others write to its room, from outside.
     turn.lay_out(0);
     assert_eq!(turn.layout.len(), 1);
     assert!(!turn.has_news(), "nobody else has to be told");
@@ -99,6 +99,37 @@ fn who_is_alone_in_a_room_gets_replies_and_own_messages_as_one_range() {
     say(&mut turn, None, "others' again");
     settle_all(&mut turn, &chat);
     assert!(share(&mut turn, 0).ends_with("ok 15 others' ok own others' again "));
+}
+
+/// A message can be three times as long as the reply that quotes it, and 32 bits have to count all of a buffer.
+#[test]
+fn a_long_message_is_no_part_of_the_reply() {
+    let (mut chat, a, _) = chat();
+    chat.leave(1, "a").unwrap();
+    let mut turn = turn();
+    let long = "x".repeat(2 * TURN_BYTES);
+    reply(&mut turn, 0, &long);
+    turn.message(a, 1, Some(0), |out| out.extend_from_slice(b"own\n"));
+    assert_eq!((turn.replies.len(), turn.messages.len()), (long.len() + 1, 4));
+    settle_all(&mut turn, &chat);
+    assert_eq!(share(&mut turn, 0), format!("{long} own "));
+}
+
+#[test]
+fn a_message_that_is_a_part_of_the_reply_is_the_clients_own() {
+    let (mut turn, mut memory) = (turn(), Memory::default());
+    let (_, a, _) = chat();
+    reply(&mut turn, 0, "reply");
+    turn.message(a, 1, Some(0), |out| out.extend_from_slice(b"own\n"));
+    reply(&mut turn, 0, "again");
+    let mut outbox = Outbox::default();
+    turn.lay_out(0);
+    turn.keep_rest("reply\no".len(), &mut outbox, &mut memory);
+    assert_eq!((outbox.own_bytes(), outbox.others_bytes()), ("wn\nagain\n".len(), 0));
+    outbox.cut(&mut memory);
+    let mut out = Vec::new();
+    outbox.write_to(&mut out, &mut Vec::new(), &mut memory).unwrap();
+    assert_eq!(out, b"wn\n", "the rest of the line that had begun");
 }
 
 #[test]
