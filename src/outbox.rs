@@ -273,15 +273,19 @@ impl Waiting {
     /// Copies a small rest out of a large chunk that nobody else waits for, so that no slow client keeps much more in
     /// memory than it is waiting for. What is copied is at most half of what was written since the last time.
     fn shrink(&mut self, memory: &mut Memory) {
-        if self.len() <= self.chunk.len() / 3 && Rc::strong_count(&self.chunk) == 1 {
+        if self.copy_len() <= self.chunk.len() / 3 && Rc::strong_count(&self.chunk) == 1 {
             self.copy_out(memory);
         }
     }
 
-    /// Lets go of the chunk, but for what waits, and so much before it that the copy is no small block. A large rest
-    /// stays where it is: others may share it.
+    /// How much has to be copied to let go of the chunk: what waits, and so much around it that it is no small block.
+    fn copy_len(&self) -> usize {
+        self.len().max(BLOCK_BYTES_MIN)
+    }
+
+    /// Lets go of the chunk, but for what waits. A large rest stays where it is: others may share it.
     fn copy_out(&mut self, memory: &mut Memory) {
-        let copied = self.len().max(BLOCK_BYTES_MIN);
+        let copied = self.copy_len();
         if copied < self.chunk.len() && self.len() <= COPY_OUT_BYTES_MAX {
             let from = (self.end as usize).saturating_sub(copied);
             let rest = memory.keep(self.chunk.get(from..from + copied).unwrap_or_default());

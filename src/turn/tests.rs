@@ -88,11 +88,11 @@ fn who_is_alone_in_a_room_gets_replies_and_own_messages_as_one_range() {
         reply(&mut turn, 0, "ok");
         say(&mut turn, Some(0), &format!("{number}"));
     }
-    // And then others write to its room, from outside.
     turn.lay_out(0);
     assert_eq!(turn.layout.len(), 1);
     assert!(!turn.has_news(), "nobody else has to be told");
     assert_eq!(share(&mut turn, 0), (0..16).map(|number| format!("ok {number} ")).collect::<String>());
+    // Now others write to its room too, from outside.
     say(&mut turn, None, "others'");
     reply(&mut turn, 0, "ok");
     say(&mut turn, Some(0), "own");

@@ -77,7 +77,7 @@ impl Dialect for Floor {
 
     fn parse<'a>(&self, input: &'a [u8]) -> Parsed<'a> {
         let Some((line, length)) = line(input) else { return Ok(None) };
-        // No text has a dot in it. All dots are looked at without a branch, sixteen at a time.
+        // No text has a dot in it. The dots are looked at without a branch, so that the compiler can take many at once.
         let text_end = memchr::memchr(b'.', line).unwrap_or(line.len());
         let is_padded_well = line[text_end..].iter().fold(true, |all, byte| all & (*byte == b'.'));
         if text_end < HEADER || read_hex(&line[1..HEADER]).is_none() || !is_padded_well {
