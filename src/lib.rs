@@ -53,11 +53,13 @@
 pub mod chat;
 pub mod connection;
 pub mod hub;
+pub mod ip_key;
 pub mod lines;
 pub mod logging;
 pub mod options;
 pub mod outbox;
 pub mod protocol;
+pub mod proxy;
 pub mod server;
 pub mod slots;
 pub mod timers;
