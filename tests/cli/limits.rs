@@ -56,7 +56,7 @@ fn max_clients_tells_one_more_and_closes_it() {
     second.assert_served();
     for address in [&address, &socket] {
         let mut third = Client::connect(address);
-        assert_eq!(third.message(), "Too many clients");
+        assert_eq!(third.message(), "Too many clients: the server is full");
         assert_eq!(third.line(), None);
     }
     first.assert_served();
@@ -65,7 +65,7 @@ fn max_clients_tells_one_more_and_closes_it() {
     let deadline = Instant::now() + crate::process::PATIENCE;
     loop {
         assert!(Instant::now() < deadline, "the place of a client that left is not free");
-        if Client::connect(&address).ask("{}") != "Too many clients" {
+        if Client::connect(&address).ask("{}") != "Too many clients: the server is full" {
             break;
         }
     }
@@ -81,7 +81,7 @@ fn max_clients_per_ip_does_not_count_unix_sockets() {
     clients.push(Client::connect(&address));
     clients.iter_mut().for_each(Client::assert_served);
     let mut second = Client::connect(&address);
-    assert_eq!(second.message(), "Too many clients");
+    assert!(second.message().starts_with("Too many clients: your address"));
     assert_eq!(second.line(), None);
     clients.iter_mut().for_each(Client::assert_served);
 }
@@ -206,7 +206,7 @@ fn disconnections_of_one_kind_are_logged_once_a_second_with_a_count_of_those_lef
     let start = Instant::now();
     let mut refused = 0;
     while start.elapsed() < Duration::from_millis(1500) {
-        assert_eq!(Client::connect(&address).message(), "Too many clients");
+        assert_eq!(Client::connect(&address).message(), "Too many clients: the server is full");
         refused += 1;
     }
     first.assert_served();
