@@ -88,11 +88,39 @@ fn the_carriage_return_does_not_count_for_the_limit() {
 }
 
 #[test]
+fn a_carriage_return_before_the_end_of_the_input_is_ignored_and_not_counted() {
+    let server = TestServer::with(|options| options.max_line = 100);
+    let request = format!("{:<100}", join("room"));
+    for (last, reply) in [
+        (request.clone(), response(&join("room"))),
+        (request.clone() + "\r", response(&join("room"))),
+        (request.clone() + "\r\r", error("null", "Line too long")),
+        (request + " ", error("null", "Line too long")),
+    ] {
+        let mut client = server.connect();
+        client.send(last);
+        client.finish_sending();
+        assert_eq!(client.recv_line(), reply);
+        client.expect_end();
+    }
+    for blank in ["\r", " \t\r", " "] {
+        let mut client = server.connect();
+        client.send(blank);
+        client.finish_sending();
+        client.expect_end();
+    }
+}
+
+#[test]
 fn empty_and_blank_lines_get_no_reply() {
-    let server = TestServer::start();
+    let server = TestServer::with(|options| options.max_line = 100);
     let mut client = server.connect();
     client.send("\n\n \n\t\n \t \t\n\r\n \t\r\n");
+    client.send(" ".repeat(100) + "\r\n");
     client.nothing_more();
+    // But over the limit it is too long, whatever it holds; and only one carriage return is ignored.
+    client.expect_refused(" ".repeat(101), "Line too long");
+    client.expect_refused(" \r\r", "Invalid JSON");
     // Other white space is none here.
     for line in ["\u{a0}", "\u{b}", "\u{c}", "\u{2028}", "\0"] {
         client.expect_refused(line, "Invalid JSON");

@@ -351,7 +351,7 @@ fn a_connection_with_its_last_words_counts_no_longer_as_a_client() {
     });
     let mut idle = server.connect();
     idle.login("Idle");
-    let _farewell = idle.recv_line();
+    let _last_line = idle.recv_line();
     // It has not closed, and may not even know; another may come, and take its name.
     let mut next = server.connect();
     next.login("Idle");
