@@ -7,7 +7,7 @@
 //! ```
 //! use parlor::{Listen, Options, Server};
 //!
-//! let options = Options { listen: vec![Listen::Tcp("127.0.0.1:0".into())], ..Options::default() };
+//! let options = Options { listen: vec![Listen::tcp("127.0.0.1:0")], ..Options::default() };
 //! let server = Server::bind(&options)?;
 //! println!("clients connect to {}", server.addresses()[0]);
 //! let stopper = server.stopper();
@@ -67,4 +67,4 @@ pub mod turn;
 
 pub use hub::Counters;
 pub use options::{Listen, Options};
-pub use server::{Address, Ended, Server, Stopper};
+pub use server::{Address, Bound, Ended, Server, Stopper};

@@ -24,11 +24,11 @@ fn max_line_is_counted_without_the_line_end() {
 }
 
 #[test]
-fn max_line_is_64k_by_default() {
+fn max_line_is_16k_by_default() {
     let (_parlor, address) = Parlor::serve(&[]);
     let mut client = Client::connect(&address);
-    assert_eq!(client.ask(&request_of(65536)), "Unknown action");
-    assert!(client.ask(&request_of(65537)).starts_with("Line too long"));
+    assert_eq!(client.ask(&request_of(16384)), "Unknown action");
+    assert!(client.ask(&request_of(16385)).starts_with("Line too long"));
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn rate_0_is_no_limit() {
 
 /// Sends to room 1 until the server says that nobody is in it, which is when the one who does not read has gone.
 fn send_until_the_room_is_gone(sender: &mut Client) {
-    let request = format!(r#"{{"action":"SEND MESSAGE","room_id":1,"text":"{}"}}"#, "x".repeat(50_000));
+    let request = format!(r#"{{"action":"SEND MESSAGE","room_id":1,"text":"{}"}}"#, "x".repeat(15_000));
     let deadline = Instant::now() + crate::process::PATIENCE;
     while sender.ask(&request) == "OK" {
         assert!(Instant::now() < deadline, "a client that does not read is never disconnected");

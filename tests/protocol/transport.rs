@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use parlor::Address;
 use parlor::options::Listen;
 
 use crate::common::{self, Client, TestServer, join, left, login, response, say};
@@ -27,15 +26,15 @@ fn talk(client: &mut Client) -> Vec<String> {
 #[test]
 fn tcp_over_ipv4_and_ipv6_and_a_unix_socket_speak_alike() {
     let path = common::socket_path();
-    let mut listen = vec![Listen::Tcp("127.0.0.1:0".into()), Listen::Unix(path.clone())];
+    let mut listen = vec![Listen::tcp("127.0.0.1:0"), Listen::unix(path.clone())];
     // A host may have no IPv6 at all.
     if std::net::TcpListener::bind("[::1]:0").is_ok() {
-        listen.push(Listen::Tcp("[::1]:0".into()));
+        listen.push(Listen::tcp("[::1]:0"));
     }
     let count = listen.len();
     let server = TestServer::with(|options| options.listen = listen);
     assert_eq!(server.addresses().len(), count);
-    assert!(matches!(&server.addresses()[1], Address::Unix(bound) if *bound == path));
+    assert_eq!(server.addresses()[1].unix(), Some(&*path));
     let talks: Vec<Vec<String>> = server
         .addresses()
         .iter()
@@ -54,7 +53,7 @@ fn tcp_over_ipv4_and_ipv6_and_a_unix_socket_speak_alike() {
 #[test]
 fn clients_of_all_listeners_share_rooms_and_nicknames() {
     let path = common::socket_path();
-    let listen = vec![Listen::Tcp("127.0.0.1:0".into()), Listen::Unix(path)];
+    let listen = vec![Listen::tcp("127.0.0.1:0"), Listen::unix(path)];
     let server = TestServer::with(|options| options.listen = listen);
     let mut tcp = Client::connect(&server.addresses()[0]);
     let mut unix = Client::connect(&server.addresses()[1]);
@@ -330,7 +329,7 @@ fn a_last_line_without_its_line_end_is_carried_out() {
 #[test]
 fn a_client_may_send_and_close_at_once() {
     // Over a Unix socket: TCP itself drops what is under way when replies come to a socket that is closed.
-    let server = TestServer::with(|options| options.listen = vec![Listen::Unix(common::socket_path())]);
+    let server = TestServer::with(|options| options.listen = vec![Listen::unix(common::socket_path())]);
     let mut reader = server.connect();
     reader.join("room");
     for _ in 0..10 {
@@ -344,7 +343,7 @@ fn a_client_may_send_and_close_at_once() {
 
 #[test]
 fn after_the_end_of_stream_all_that_waits_is_flushed_before_the_connection_is_closed() {
-    let server = TestServer::start();
+    let server = TestServer::with(|_| ());
     let mut client = Client::connect_narrow(&server.addresses()[0]);
     client.join("room");
     // Far more than the sockets take in: most of it waits in the server when the stream ends.
