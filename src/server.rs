@@ -19,8 +19,9 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use signal_hook_mio::v1_0::Signals;
 
 use crate::chat::ClientId;
-use crate::hub::{Counters, Event, Hub};
+use crate::hub::{Counters, Hub};
 use crate::options::Options;
+use crate::transport::Event;
 use accept::Gate;
 use listener::Listener;
 pub use listener::{Address, Bound};
@@ -157,7 +158,6 @@ struct Loop {
     signals: Option<Signals>,
     stopper: Stopper,
     stopping: bool,
-    drain: Duration,
     stats: Duration,
     next_stats: Option<Duration>,
     started: Instant,
@@ -174,7 +174,6 @@ impl Loop {
             signals,
             stopper,
             stopping: false,
-            drain: options.drain,
             stats: options.stats,
             next_stats: Some(options.stats).filter(|every| !every.is_zero()),
             started: Instant::now(),
@@ -221,13 +220,18 @@ impl Loop {
             }
         } else if let Ok(client) = ClientId::try_from(token.0) {
             let hung_up = event.is_read_closed() || event.is_error();
-            let event = Event { readable: event.is_readable(), writable: event.is_writable(), hung_up };
+            let event = Event {
+                readable: event.is_readable(),
+                writable: event.is_writable(),
+                hung_up,
+                urgent: event.is_priority(),
+            };
             self.hub.event(client, event, now);
         }
     }
 
     /// How long the poll may wait.
-    fn wait(&mut self) -> Option<Duration> {
+    fn wait(&self) -> Option<Duration> {
         let now = self.now();
         let hub = self.hub.wait(now);
         let accept = self.next_accept().map(|at| at.saturating_sub(now));
@@ -241,7 +245,7 @@ impl Loop {
         for signal in pending {
             if signal == SIGUSR1 {
                 self.hub.log_counters();
-                self.hub.log_waiting();
+                self.hub.log_largest();
             } else if self.stopping {
                 log::info!("stopping at once: a second signal");
                 return u8::try_from(signal).ok();
@@ -257,7 +261,7 @@ impl Loop {
         log::info!("stopping: {why}");
         self.stopping = true;
         self.listeners.clear();
-        self.hub.stop(self.drain, now);
+        self.hub.stop(now);
     }
 
     fn tell_stats(&mut self, now: Duration) {
