@@ -95,7 +95,7 @@ fn say_until_free(speaker: &mut Client, nickname: &str, room: &str) -> usize {
 }
 
 fn numbered(number: usize) -> String {
-    format!("{number:05}").repeat(4_000)
+    format!("{number:05}").repeat(3_000)
 }
 
 /// Reads numbers without a gap from the first one; how many, and the line that is none.
