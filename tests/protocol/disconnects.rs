@@ -358,6 +358,29 @@ fn a_connection_is_closed_at_once_when_its_last_words_are_out_and_the_peer_has_c
 }
 
 #[test]
+fn when_the_server_stops_nobody_waits_for_a_client_that_only_does_not_close() {
+    let server = TestServer::with(|options| options.drain = Duration::from_secs(3600));
+    let mut idle: Vec<Client> = (0..10).map(|_| server.connect()).collect();
+    idle.iter_mut().for_each(Client::nothing_more);
+    // They keep their side open. `stop` waits for an end, though for no hour.
+    server.stop();
+    idle.iter_mut().for_each(|client| client.expect_farewell("Server shutting down"));
+}
+
+#[test]
+fn drain_0_waits_for_nobody() {
+    let server = TestServer::with(|options| {
+        options.max_pending = 64 << 20;
+        options.drain = Duration::ZERO;
+    });
+    let mut stuck = Client::connect_narrow(&server.addresses()[0]);
+    stuck.join("room");
+    let mut speaker = server.connect();
+    (0..600).for_each(|number| speaker.say("room", &numbered(number)));
+    server.stop();
+}
+
+#[test]
 fn a_connection_is_kept_for_its_last_words_for_a_few_seconds_only() {
     let server = TestServer::with(|options| options.max_clients = 1);
     let mut alice = server.connect();

@@ -20,10 +20,10 @@ fn a_line_over_the_limit_is_too_long_and_one_at_the_limit_is_not() {
 }
 
 #[test]
-fn the_limit_is_65536_bytes_unless_another_is_given() {
+fn the_limit_is_16384_bytes_unless_another_is_given() {
     let server = TestServer::start();
     let mut client = server.connect();
-    let at_limit = join("room") + &" ".repeat(65_536 - join("room").len());
+    let at_limit = join("room") + &" ".repeat(16_384 - join("room").len());
     assert_eq!(client.ask(&at_limit), response(&join("room")));
     client.expect_refused(at_limit + " ", "Line too long");
 }
