@@ -302,6 +302,11 @@ mod tests {
         }
     }
 
+    #[test]
+    fn it_costs_a_connection_next_to_nothing() {
+        assert!(size_of::<Beginning>() <= 4);
+    }
+
     proptest! {
         /// What is no other protocol comes through as it is, however it is cut.
         #[test]
