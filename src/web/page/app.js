@@ -26,7 +26,8 @@ const connection = new Connection(new URL('ws', location.href.replace(/^http/, '
   opened: enter,
   message: receive,
   lost: leaveAll,
-  probe: () => takeName(),
+  // To ask for the name that one has changes nothing. Without one the attempts to get it are probes enough.
+  probe: () => known !== null && takeName(),
 });
 
 // The line
@@ -286,7 +287,7 @@ function fitText() {
 
 /** Not with a finger: a keyboard would cover half of the screen. */
 function focusText() {
-  if (active && matchMedia('(pointer: fine)').matches) $('text').focus({ preventScroll: true });
+  if (active && !matchMedia('(pointer: coarse)').matches) $('text').focus({ preventScroll: true });
 }
 
 // Controls
