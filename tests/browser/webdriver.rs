@@ -119,6 +119,8 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
+        // It closes the browsers that are still open, as after a session that could not begin.
+        let _ = self.try_command("GET", "/shutdown", &Value::Null);
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
