@@ -53,7 +53,10 @@ struct Open {
 pub struct Fanout {
     /// By client: what waits for it, if anything does.
     outboxes: Vec<Option<Box<Outbox>>>,
-    spares: Vec<Box<Outbox>>,
+    /// Outboxes for their next use. The large ones are at the back, and used first: who comes first in a turn is
+    /// somebody who asks for something, and they need them.
+    spares: VecDeque<Box<Outbox>>,
+    large_spares: usize,
     open: Option<Open>,
     /// Batches of this turn that are sealed for good.
     closed: Vec<Rc<Batch>>,
@@ -70,7 +73,8 @@ impl Fanout {
     pub fn new(memory: &Memory) -> Self {
         Fanout {
             outboxes: Vec::new(),
-            spares: Vec::new(),
+            spares: VecDeque::new(),
+            large_spares: 0,
             open: None,
             closed: Vec::new(),
             spare_batches: Vec::new(),
@@ -216,9 +220,15 @@ impl Fanout {
     /// Nothing waits for this client any more, or it has gone: it has no outbox.
     pub fn release(&mut self, client: ClientId) {
         let Some(mut outbox) = self.outboxes.get_mut(client as usize).and_then(Option::take) else { return };
-        if self.spares.len() < SPARES_MAX {
-            outbox.reset(self.spares.len() < LARGE_SPARES_MAX);
-            self.spares.push(outbox);
+        if self.spares.len() >= SPARES_MAX {
+            return;
+        }
+        outbox.reset(self.large_spares < LARGE_SPARES_MAX);
+        if outbox.is_large() {
+            self.large_spares += 1;
+            self.spares.push_back(outbox);
+        } else {
+            self.spares.push_front(outbox);
         }
     }
 
@@ -236,9 +246,12 @@ impl Fanout {
         if self.outboxes.len() <= index {
             self.outboxes.resize_with(index + 1, || None);
         }
-        let Fanout { outboxes, spares, list, memory, .. } = self;
-        let outbox = outboxes[index]
-            .get_or_insert_with(|| spares.pop().unwrap_or_else(|| Box::new(Outbox::new(memory))));
+        let Fanout { outboxes, spares, large_spares, list, memory, .. } = self;
+        let outbox = outboxes[index].get_or_insert_with(|| {
+            let spare = spares.pop_back().unwrap_or_else(|| Box::new(Outbox::new(memory)));
+            *large_spares -= usize::from(spare.is_large());
+            spare
+        });
         if !std::mem::replace(&mut outbox.listed, true) {
             list.push_back(client);
         }
@@ -257,4 +270,3 @@ impl Fanout {
         bytes + batches.values().sum::<usize>()
     }
 }
-

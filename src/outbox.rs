@@ -420,6 +420,11 @@ impl Outbox {
         self.counted.set(0);
     }
 
+    /// Whether its buffers are larger than most clients need.
+    pub fn is_large(&self) -> bool {
+        self.lines.capacity() > SPARE.0 || self.pieces.capacity() > SPARE.1
+    }
+
     /// Tells [`Memory`] what is allocated.
     pub fn recount(&mut self) {
         let pieces = self.pieces.capacity() * size_of::<Piece>();
@@ -468,7 +473,8 @@ impl Outbox {
 
     /// Panics if the sums are not those of the parts; notes each batch and its bytes by its address. For tests.
     pub fn check(&self, batches: &mut std::collections::HashMap<*const Batch, usize>) {
-        let sum = |own| self.pieces.iter().filter(|piece| piece.is_own() == own).map(Piece::len).sum::<usize>();
+        let sum =
+            |own| self.pieces.iter().filter(|piece| piece.is_own() == own).map(Piece::len).sum::<usize>();
         let unqueued = self.lines.len() - self.lines_start - self.lines_queued;
         assert_eq!((sum(true) + unqueued, sum(false)), (self.own_bytes, self.others_bytes));
         let queued = self.pieces.iter().filter(|piece| matches!(piece, Piece::Lines { .. })).map(Piece::len);
@@ -486,4 +492,3 @@ impl Outbox {
 fn ends_mid_line(lines: &[u8], at: usize) -> bool {
     at > 0 && lines.get(at - 1) != Some(&b'\n')
 }
-

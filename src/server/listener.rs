@@ -13,8 +13,8 @@ use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 
 use super::socket::{Socket, Tcp};
-use crate::transport::Peer;
 use crate::options::{self, Listen, Options, Place, Spoken};
+use crate::transport::Peer;
 use unix::SocketFile;
 
 /// Connections that may wait to be accepted; the system may allow fewer. mio's own choice is too few for a storm.
@@ -166,7 +166,7 @@ impl Listener {
                 #[cfg(not(any(target_os = "linux", target_os = "android")))]
                 let _ = stream.set_nodelay(true);
                 let user_timeout_s = *user_timeout_s;
-                Ok((Socket::Tcp(Tcp::new(stream, user_timeout_s)), Peer::Tcp(from)))
+                Ok((Socket::Tcp(Tcp::new(stream, user_timeout_s)), Peer::from(from)))
             }
             Kind::Unix { listener, .. } => {
                 let (stream, _) = listener.accept()?;
