@@ -52,6 +52,8 @@
 
 pub mod budget;
 pub mod chat;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 pub mod connection;
 pub mod deadlines;
 pub mod dispatch;

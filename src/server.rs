@@ -12,13 +12,17 @@ mod socket;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+#[cfg(not(feature = "cluster"))]
+use std::time::Instant;
 
 use mio::event::Event as PollEvent;
 use mio::{Events, Interest, Poll, Token, Waker};
 use signal_hook_mio::v1_0::Signals;
 
 use crate::chat::ClientId;
+#[cfg(feature = "cluster")]
+use crate::cluster::{Link, Node, clock::Instant};
 use crate::hub::{Counters, Hub};
 use crate::options::Options;
 use crate::transport::Event;
@@ -35,6 +39,8 @@ const EVENTS_PER_TURN: usize = 1024;
 const FIRST_LISTENER: usize = usize::MAX / 2;
 const WAKER: Token = Token(usize::MAX - 1);
 const SIGNALS: Token = Token(usize::MAX - 2);
+#[cfg(feature = "cluster")]
+const ENGINE: Token = Token(usize::MAX - 3);
 
 // POSIX has fixed the first two; the third differs between systems. The crates that name them are not ours to use.
 const SIGINT: i32 = 2;
@@ -55,6 +61,9 @@ pub struct Server {
     addresses: Vec<Address>,
     signals: Option<Signals>,
     stopper: Stopper,
+    started: Instant,
+    #[cfg(feature = "cluster")]
+    cluster: Option<(Link, Node)>,
 }
 
 /// How a server came to its end.
@@ -122,7 +131,18 @@ impl Server {
             }
         }
         let stopper = Stopper { wanted: Arc::default(), waker };
-        Ok(Server { options: options.clone(), poll, listeners, addresses, signals, stopper })
+        let started = Instant::now();
+        Ok(Server {
+            #[cfg(feature = "cluster")]
+            cluster: Link::open(options, started)?,
+            options: options.clone(),
+            poll,
+            listeners,
+            addresses,
+            signals,
+            stopper,
+            started,
+        })
     }
 
     /// The addresses, with the ports that were really bound, in the order of the options; a name may
@@ -145,7 +165,7 @@ impl Server {
         for address in &self.addresses {
             log::info!("listening on {address}");
         }
-        Loop::new(self).run()
+        Loop::new(self)?.run()
     }
 }
 
@@ -161,14 +181,26 @@ struct Loop {
     stats: Duration,
     next_stats: Option<Duration>,
     started: Instant,
+    #[cfg(feature = "cluster")]
+    link: Option<Link>,
 }
 
 impl Loop {
-    fn new(server: Server) -> Loop {
-        let Server { options, poll, listeners, signals, stopper, .. } = server;
-        Loop {
+    fn new(server: Server) -> io::Result<Loop> {
+        let Server { options, poll, listeners, signals, stopper, started, .. } = server;
+        let mut hub = Hub::new(&options);
+        #[cfg(feature = "cluster")]
+        let link = match server.cluster {
+            Some((mut link, node)) => {
+                link.register(poll.registry(), ENGINE)?;
+                hub.join_cluster(node);
+                Some(link)
+            }
+            None => None,
+        };
+        Ok(Loop {
             poll,
-            hub: Hub::new(&options),
+            hub,
             listeners,
             gate: Gate::default(),
             signals,
@@ -176,8 +208,10 @@ impl Loop {
             stopping: false,
             stats: options.stats,
             next_stats: Some(options.stats).filter(|every| !every.is_zero()),
-            started: Instant::now(),
-        }
+            started,
+            #[cfg(feature = "cluster")]
+            link,
+        })
     }
 
     fn run(mut self) -> io::Result<Ended> {
@@ -194,6 +228,8 @@ impl Loop {
                 match event.token() {
                     WAKER => {}
                     SIGNALS => killed_by = self.take_signals(now),
+                    #[cfg(feature = "cluster")]
+                    ENGINE => self.link.iter_mut().for_each(|link| link.event(event)),
                     token => self.dispatch(token, event, now),
                 }
             }
@@ -201,7 +237,11 @@ impl Loop {
                 self.stop("asked to", now);
             }
             self.accept(now);
+            #[cfg(feature = "cluster")]
+            self.before_turn(now);
             self.hub.turn(now);
+            #[cfg(feature = "cluster")]
+            self.after_turn();
             self.tell_stats(now);
         }
         log::info!("stopped; {}", self.hub.counters());
@@ -227,6 +267,22 @@ impl Loop {
                 urgent: event.is_priority(),
             };
             self.hub.event(client, event, now);
+        }
+    }
+
+    /// What has come from the engine goes to the hub, before its turn.
+    #[cfg(feature = "cluster")]
+    fn before_turn(&mut self, now: Duration) {
+        if let (Some(link), Some(node)) = (&mut self.link, self.hub.node()) {
+            link.before_turn(node, self.poll.registry(), ENGINE, now);
+        }
+    }
+
+    /// What the turn has asked goes out to the engine.
+    #[cfg(feature = "cluster")]
+    fn after_turn(&mut self) {
+        if let (Some(link), Some(node)) = (&mut self.link, self.hub.node()) {
+            link.after_turn(node);
         }
     }
 
