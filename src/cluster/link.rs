@@ -315,7 +315,7 @@ fn greet(stream: &mut (impl Read + Write), node: &mut Node, started: Instant) ->
         node.set_now(started.elapsed().into());
         let mut input = node.take_input();
         loop {
-            match input.next() {
+            match input.value() {
                 Ok(None) => break,
                 Ok(Some(value)) => {
                     node.hear(&value).map_err(io::Error::other)?;

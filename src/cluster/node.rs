@@ -350,10 +350,8 @@ impl Node {
             Link::Connecting { since } if since + PATIENCE <= self.now => {
                 self.lose("no connection within 5 seconds");
             }
-            Link::Greeting | Link::Up if self.drained && !self.input.may_have_value() => {
-                if self.queue.front().is_some_and(|asked| asked.at + PATIENCE <= self.now) {
-                    self.lose("the engine has not answered for 5 seconds");
-                }
+            Link::Greeting | Link::Up if self.is_overdue() => {
+                self.lose("the engine has not answered for 5 seconds");
             }
             _ => {}
         }
@@ -364,6 +362,12 @@ impl Node {
             }
             self.tell_departures();
         }
+    }
+
+    /// Whether an answer has not come in time. One that has come and was not heard yet is in time.
+    fn is_overdue(&self) -> bool {
+        let is_late = |asked: &Asked| asked.at + PATIENCE <= self.now;
+        self.drained && !self.input.may_have_value() && self.queue.front().is_some_and(is_late)
     }
 
     // --- The greeting.

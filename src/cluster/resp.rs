@@ -97,7 +97,7 @@ impl Decoder {
         self.len() == 0
     }
 
-    /// Whether a value may be whole. It need not be: only [`Decoder::next`] knows.
+    /// Whether a value may be whole. It need not be: only [`Decoder::value`] knows.
     pub fn may_have_value(&self) -> bool {
         self.len() >= self.wanted.max(1)
     }
@@ -106,7 +106,7 @@ impl Decoder {
     ///
     /// # Errors
     /// The input cannot be read any further.
-    pub fn next(&mut self) -> Result<Option<Value<'_>>, Malformed> {
+    pub fn value(&mut self) -> Result<Option<Value<'_>>, Malformed> {
         if !self.may_have_value() {
             return Ok(None);
         }
@@ -367,7 +367,7 @@ mod tests {
                 let (piece, after) = rest.split_at(rest.len().min(*cuts.next().unwrap()));
                 decoder.fill(piece);
                 rest = after;
-                while let Some(value) = decoder.next().unwrap() {
+                while let Some(value) = decoder.value().unwrap() {
                     prop_assert!(is_same(&value, &values[found]), "{:?}, not {:?}", value, values[found]);
                     found += 1;
                 }
@@ -384,9 +384,9 @@ mod tests {
             for cut in 0..bytes.len() {
                 let mut decoder = Decoder::default();
                 decoder.fill(&bytes[..cut]);
-                prop_assert_eq!(decoder.next(), Ok(None));
+                prop_assert_eq!(decoder.value(), Ok(None));
                 decoder.fill(&bytes[cut..]);
-                prop_assert!(decoder.next().unwrap().is_some_and(|found| is_same(&found, &value)));
+                prop_assert!(decoder.value().unwrap().is_some_and(|found| is_same(&found, &value)));
             }
         }
 
@@ -398,7 +398,7 @@ mod tests {
             let mut decoder = Decoder::default();
             decoder.fill(&bytes);
             for _ in 0..=bytes.len() {
-                if !matches!(decoder.next(), Ok(Some(_))) {
+                if !matches!(decoder.value(), Ok(Some(_))) {
                     return Ok(());
                 }
             }
@@ -410,14 +410,14 @@ mod tests {
     fn a_long_blob_is_not_looked_at_before_it_is_whole() {
         let mut decoder = Decoder::default();
         decoder.fill(b">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$100000\r\n");
-        assert_eq!(decoder.next(), Ok(None));
+        assert_eq!(decoder.value(), Ok(None));
         for _ in 0..1000 {
             decoder.fill(&[b'x'; 100]);
             assert!(!decoder.may_have_value());
         }
         decoder.fill(b"\r\n:1\r\n");
-        assert!(matches!(decoder.next(), Ok(Some(Value::Push(values))) if values.len() == 3));
-        assert_eq!(decoder.next(), Ok(Some(Value::Integer(1))));
+        assert!(matches!(decoder.value(), Ok(Some(Value::Push(values))) if values.len() == 3));
+        assert_eq!(decoder.value(), Ok(Some(Value::Integer(1))));
     }
 
     #[test]
@@ -428,7 +428,7 @@ mod tests {
         {
             let mut decoder = Decoder::default();
             decoder.fill(bad.as_bytes());
-            assert_eq!(decoder.next(), Err(Malformed), "{bad:?}");
+            assert_eq!(decoder.value(), Err(Malformed), "{bad:?}");
         }
     }
 

@@ -65,7 +65,7 @@ impl<T: Transport> Hub<T> {
         let was_up = node.is_up();
         let mut input = node.take_input();
         while !self.dispatch.fanout.budget.requests_are_over() && !self.has_little_memory() {
-            let heard = match input.next() {
+            let heard = match input.value() {
                 Ok(None) => break,
                 Ok(Some(value)) => self.dispatch.hear(&value),
                 Err(_) => Err("the engine does not speak RESP3".into()),
