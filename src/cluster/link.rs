@@ -11,7 +11,7 @@ use mio::{Interest, Registry, Token};
 
 use super::clock::Instant;
 use super::keys::Keys;
-use super::node::{Config, Node};
+use super::node::{Config, Node, WINDOW_BYTES};
 use super::url::{Place, Url};
 use crate::options::Options;
 
@@ -65,7 +65,8 @@ impl Link {
             url.password = Some(password.trim_end_matches(['\r', '\n']).to_owned());
         }
         let keys = Keys::new(&options.cluster_prefix, url.db);
-        let config = Config { keys, db: url.db, user: url.user.clone(), password: url.password.clone() };
+        let (user, password) = (url.user.clone(), url.password.clone());
+        let config = Config { keys, db: url.db, user, password, window_bytes: WINDOW_BYTES };
         let mut node = Node::new(config, RandomState::new().hash_one("node"));
         let mut link =
             Link { addresses: Vec::new(), next_address: 0, socket: None, buffer: vec![0; READ_BYTES], url };

@@ -24,7 +24,7 @@ use crate::outbox::{Counted, Memory};
 use crate::protocol;
 
 /// So many bytes of questions may wait for the engine before a client's question waits here.
-const WINDOW_BYTES: usize = 1 << 20;
+pub const WINDOW_BYTES: usize = 1 << 20;
 
 /// The engine has so long to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -57,6 +57,8 @@ pub struct Config {
     pub user: Option<String>,
     /// Its password.
     pub password: Option<String>,
+    /// So many bytes of questions may wait for the engine: [`WINDOW_BYTES`].
+    pub window_bytes: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -601,7 +603,7 @@ impl Node {
 
     /// Tells the engine who has gone, as far as the window has room.
     fn tell_departures(&mut self) {
-        while self.waiting_bytes < WINDOW_BYTES
+        while self.waiting_bytes < self.config.window_bytes
             && let Some(departure) = self.departures.pop_front()
         {
             match departure {
@@ -653,7 +655,7 @@ impl Node {
     /// The client waits from here on. Its request is put as a question, or kept until there is room for one. `author`
     /// is its nickname.
     pub fn ask(&mut self, client: ClientId, author: &[u8], action: Action, echo: &str, question: Question) {
-        let has_room = self.waiting_bytes < WINDOW_BYTES && self.departures.is_empty();
+        let has_room = self.waiting_bytes < self.config.window_bytes && self.departures.is_empty();
         let number = self.first + self.queue.len() as u64;
         let Some(record) = self.client_mut(client) else { return };
         let serial = record.serial;
@@ -711,7 +713,10 @@ impl Node {
 
     /// The next request that was kept for want of room, if there is room now.
     pub fn take_parked(&mut self) -> Option<(ClientId, Vec<u8>)> {
-        while self.link == Link::Up && self.waiting_bytes < WINDOW_BYTES && self.departures.is_empty() {
+        while self.link == Link::Up
+            && self.waiting_bytes < self.config.window_bytes
+            && self.departures.is_empty()
+        {
             let (client, serial) = self.parked.pop_front()?;
             let record = self.client_mut(client).filter(|record| record.serial == serial);
             if let Some(line) = record.and_then(|record| record.parked.take()) {

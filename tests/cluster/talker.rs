@@ -185,7 +185,7 @@ impl Talker {
                 assert!(!self.stays.contains_key(&room), "client {}: {line}", self.name);
             }
             (Wish::Send(_, text), None) => self.sent.push(text),
-            (Wish::Send(room, text), Some("Room not found")) => {
+            (Wish::Send(room, text), Some("Room not found" | "Not in this room")) => {
                 assert!(!self.stays.contains_key(&room), "client {}: {line}", self.name);
                 self.refused.push(text);
             }

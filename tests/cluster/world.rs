@@ -33,6 +33,8 @@ struct Place {
     ran_at: Duration,
     /// The engine has forgotten everything: that this node hears of it late is not what is looked at here.
     must_notice: bool,
+    /// It was asked to stop.
+    is_stopping: bool,
 }
 
 pub struct World {
@@ -46,6 +48,9 @@ pub struct World {
     /// Connections that nodes have given up, and that the engine does not know to be gone.
     half_open: Vec<(Duration, ConnectionId, VecDeque<u8>)>,
     talkers_max: usize,
+    /// Little may wait for the engine.
+    is_narrow: bool,
+    members_only: bool,
     gone: Vec<Talker>,
     pub faults: BTreeMap<&'static str, usize>,
 }
@@ -65,6 +70,8 @@ impl World {
             engine_stands_until: Duration::ZERO,
             half_open: Vec::new(),
             talkers_max: 2 + random.below(16),
+            is_narrow: random.once_in(3),
+            members_only: random.once_in(3),
             gone: Vec::new(),
             faults: BTreeMap::new(),
             random,
@@ -78,8 +85,10 @@ impl World {
 
     fn new_place(&mut self) -> Place {
         let keys = Keys::new("parlor:", 0);
-        let node = Node::new(Config { keys, db: 0, user: None, password: None }, self.random.number());
-        let mut hub = Hub::new(&Options::default());
+        let window_bytes = if self.is_narrow { 2000 } else { 1 << 20 };
+        let config = Config { keys, db: 0, user: None, password: None, window_bytes };
+        let node = Node::new(config, self.random.number());
+        let mut hub = Hub::new(&Options { members_only: self.members_only, ..Options::default() });
         hub.join_cluster(node);
         Place {
             hub,
@@ -90,6 +99,7 @@ impl World {
             frozen_until: Duration::ZERO,
             ran_at: Duration::ZERO,
             must_notice: false,
+            is_stopping: false,
         }
     }
 
@@ -127,7 +137,13 @@ impl World {
                 self.places.iter_mut().flatten().for_each(|place| place.must_notice = true);
                 (0..self.places.len()).for_each(|index| self.run_node(index));
             }
-            6..60 => self.come(),
+            6 => self.fault("a node is stopped", |world, index| {
+                let now = world.now;
+                if !std::mem::replace(&mut world.place(index).is_stopping, true) {
+                    world.place(index).hub.stop(now);
+                }
+            }),
+            7..60 => self.come(),
             60..70 => self.go(),
             70..200 => self.talk(),
             _ => {}
@@ -190,7 +206,10 @@ impl World {
     fn come(&mut self) {
         let node = self.random.below(self.places.len());
         let now = self.now;
-        if self.talkers.len() >= self.talkers_max || self.place(node).frozen_until > now {
+        if self.talkers.len() >= self.talkers_max
+            || self.place(node).frozen_until > now
+            || self.place(node).is_stopping
+        {
             return;
         }
         let socket = Socket::default();
@@ -305,7 +324,11 @@ impl World {
             self.half_open.push((now + pause, connection, rest));
         }
         place.hub.check();
+        let is_done = place.is_stopping && place.hub.is_empty();
         self.listen();
+        if is_done {
+            self.kill(index);
+        }
     }
 
     /// All clients read, and those that were ended go.
@@ -318,8 +341,11 @@ impl World {
         self.talkers.iter_mut().for_each(|talker| talker.listen(count));
         while let Some(index) = self.talkers.iter().position(|talker| talker.last_words.is_some()) {
             let words = self.talkers[index].last_words.clone().unwrap();
-            assert_eq!(words, "Cluster link lost");
-            *self.faults.entry("a client is told").or_default() += 1;
+            match (&*words, self.place(self.talkers[index].node).is_stopping) {
+                ("Server shutting down", true) => {}
+                ("Cluster link lost", _) => *self.faults.entry("a client is told").or_default() += 1,
+                _ => panic!("{words}"),
+            }
             self.talkers[index].socket.0.borrow_mut().closed = true;
             self.tell(index);
             self.leave(index);
@@ -351,14 +377,19 @@ impl World {
                 let name = place.hub.chat().nickname(talker.id);
                 if !name.is_empty() {
                     let other = seen.insert(name.into(), index);
-                    let keys: Vec<_> = self.engine.keys().map(|(key, value)| {
-                        format!("{} {}", String::from_utf8_lossy(key), String::from_utf8_lossy(value))
-                    }).collect();
+                    let keys: Vec<_> = self
+                        .engine
+                        .keys()
+                        .map(|(key, value)| {
+                            format!("{} {}", String::from_utf8_lossy(key), String::from_utf8_lossy(value))
+                        })
+                        .collect();
                     let (now, ran_at) = (self.now, place.ran_at);
                     assert!(
                         other.is_none(),
                         "{:?} on {other:?} and {index} ({id}, up {}, now {now:?}, ran at {ran_at:?}): {keys:#?}",
-                        String::from_utf8_lossy(name), place.hub.is_linked(),
+                        String::from_utf8_lossy(name),
+                        place.hub.is_linked(),
                     );
                 }
             }
@@ -421,6 +452,7 @@ impl World {
         for (index, place) in self.places.iter_mut().enumerate() {
             let Some(place) = place else { continue };
             let node = place.hub.node().unwrap();
+            assert!(!place.is_stopping, "node {index} does not stop");
             assert!(node.is_up(), "node {index}: {}", node.why());
             assert!(node.held_bytes() < 1000, "something waits");
             nodes.insert(node.id().to_string());
