@@ -37,7 +37,6 @@ pub enum Request {
 }
 
 /// The signals that this process does not leave to the system.
-#[derive(Debug)]
 pub struct Signals {
     pending: Pending,
     hangup_stops: bool,
