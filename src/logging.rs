@@ -72,12 +72,22 @@ pub fn init(level: LevelFilter) -> Result<(), SetLoggerError> {
 /// Writes a line to standard error that is no line of the log: why a program ends. If that has no room it waits for a
 /// moment, and then does without.
 pub fn say_last(line: &str) {
-    if OUTPUT
-        .with(|output| output.try_borrow_mut().is_ok_and(|mut output| output.has_room_within(LAST_PATIENCE)))
-    {
+    let has_room = alone(|| OUTPUT.with_borrow_mut(|output| output.has_room_within(LAST_PATIENCE)));
+    if has_room == Some(true) {
         // Written at once, for what is not at hand in one piece can be torn. Nobody is left to be told of a failure.
         let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
     }
+}
+
+/// Does something in which this thread's own lines are not logged: mio logs what is done with a poll, and a value can log
+/// while it is formatted. Nothing if it is being done already.
+fn alone<T>(act: impl FnOnce() -> T) -> Option<T> {
+    if LOGGING.replace(true) {
+        return None;
+    }
+    let outcome = act();
+    LOGGING.set(false);
+    Some(outcome)
 }
 
 /// Puts a panic hook in front of the one that is installed, for which panics within the logger do not exist.
@@ -100,9 +110,9 @@ impl<L: Log> Log for Guarded<L> {
 
     fn log(&self, record: &Record) {
         if self.0.enabled(record.metadata()) {
-            // A value that logs while it is formatted for a line finds this taken, and its own line is not written.
-            OUTPUT
-                .with(|output| output.try_borrow_mut().map(|mut output| self.tell(record, &mut output)).ok());
+            let tell = || OUTPUT.with_borrow_mut(|output| self.tell(record, output));
+            // A value that panics while it is formatted is as lost as its line.
+            alone(|| panic::catch_unwind(AssertUnwindSafe(tell)));
         }
     }
 
@@ -135,7 +145,6 @@ impl<L: Log> Guarded<L> {
 
     /// Hands a line on. Whether it was written.
     fn write(&self, metadata: &Metadata, text: &str, output: &mut Output) -> bool {
-        LOGGING.set(true);
         if output.is_torn {
             // What was written of the last line has no end yet.
             output.is_torn = io::stderr().write_all(b"\n").is_err();
@@ -147,7 +156,6 @@ impl<L: Log> Guarded<L> {
         // Nothing of ours can be left half changed by the unwinding: the logger has no state, and the lock around
         // standard error is released by it.
         let outcome = panic::catch_unwind(AssertUnwindSafe(log));
-        LOGGING.set(false);
         output.is_torn |= outcome.is_err();
         outcome.is_ok()
     }
