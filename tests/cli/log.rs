@@ -222,7 +222,7 @@ fn the_first_line_that_can_be_written_again_says_how_many_were_lost() {
     let next = || lines.recv_timeout(PATIENCE).expect("a line");
     let mut seen: Vec<String> = Vec::new();
     while !seen.last().is_some_and(|line| line.contains(" lost: ")) {
-        if seen.len() % 100 == 0 {
+        if seen.len().is_multiple_of(100) {
             parlor.signal("USR1");
         }
         seen.push(next());
