@@ -50,18 +50,22 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod budget;
 pub mod chat;
 pub mod connection;
+pub mod deadlines;
+pub mod dispatch;
+pub mod fanout;
 pub mod hub;
+pub mod ip_key;
 pub mod lines;
 pub mod logging;
 pub mod options;
 pub mod outbox;
 pub mod protocol;
+pub mod proxy;
 pub mod server;
-pub mod slots;
-pub mod timers;
-pub mod turn;
+pub mod transport;
 
 pub use hub::Counters;
 pub use options::{Listen, Options};

@@ -31,7 +31,7 @@ use simple_logger::SimpleLogger;
 
 pub use limiter::Limiter;
 use output::Output;
-pub use quoted::{Quoted, is_invisible, quoted};
+pub use quoted::{Quoted, quoted};
 
 /// The longest line, its end included: what a pipe that has room takes at once (`PIPE_BUF` of Linux).
 const LINE_BYTES_MAX: usize = 4096;

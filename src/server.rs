@@ -20,8 +20,9 @@ use mio::event::Event as PollEvent;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::chat::ClientId;
-use crate::hub::{Counters, Event, Hub};
+use crate::hub::{Counters, Hub};
 use crate::options::Options;
+use crate::transport::Event;
 use accept::Gate;
 use listener::Listener;
 pub use listener::{Address, Bound};
@@ -151,7 +152,6 @@ struct Loop {
     signals: Option<Signals>,
     stopper: Stopper,
     stopping: bool,
-    drain: Duration,
     stats: Duration,
     next_stats: Option<Duration>,
     started: Instant,
@@ -168,7 +168,6 @@ impl Loop {
             signals,
             stopper,
             stopping: false,
-            drain: options.drain,
             stats: options.stats,
             next_stats: Some(options.stats).filter(|every| !every.is_zero()),
             started: Instant::now(),
@@ -215,13 +214,18 @@ impl Loop {
             }
         } else if let Ok(client) = ClientId::try_from(token.0) {
             let hung_up = event.is_read_closed() || event.is_error();
-            let event = Event { readable: event.is_readable(), writable: event.is_writable(), hung_up };
+            let event = Event {
+                readable: event.is_readable(),
+                writable: event.is_writable(),
+                hung_up,
+                urgent: event.is_priority(),
+            };
             self.hub.event(client, event, now);
         }
     }
 
     /// How long the poll may wait.
-    fn wait(&mut self) -> Option<Duration> {
+    fn wait(&self) -> Option<Duration> {
         let now = self.now();
         let hub = self.hub.wait(now);
         let accept = self.next_accept().map(|at| at.saturating_sub(now));
@@ -235,7 +239,7 @@ impl Loop {
             match request {
                 Request::Report => {
                     self.hub.log_counters();
-                    self.hub.log_waiting();
+                    self.hub.log_largest();
                 }
                 Request::Reload => log::info!("SIGHUP: there is nothing to read again"),
                 Request::Stop { number, .. } if self.stopping => {
@@ -256,7 +260,7 @@ impl Loop {
         }
         self.stopping = true;
         self.listeners.clear();
-        self.hub.stop(self.drain, now);
+        self.hub.stop(now);
     }
 
     fn tell_stats(&mut self, now: Duration) {

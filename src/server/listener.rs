@@ -6,14 +6,15 @@ mod unix;
 
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 
-use super::socket::Socket;
+use super::socket::{Socket, Tcp};
 use crate::options::{self, Listen, Options, Place, Spoken};
+use crate::transport::Peer;
 use unix::SocketFile;
 
 /// Connections that may wait to be accepted; the system may allow fewer. mio's own choice is too few for a storm.
@@ -153,11 +154,11 @@ impl Listener {
         Ok(Address { proxy: self.proxy, spoken: self.spoken, bound })
     }
 
-    /// The next connection, and for TCP where it comes from.
+    /// The next connection, and where it comes from.
     ///
     /// # Errors
     /// `WouldBlock` when nobody waits; others as the system says.
-    pub fn accept(&self) -> io::Result<(Socket, Option<IpAddr>)> {
+    pub fn accept(&self) -> io::Result<(Socket, Peer)> {
         match &self.kind {
             Kind::Tcp { listener, user_timeout_s } => {
                 let (stream, from) = listener.accept()?;
@@ -165,11 +166,11 @@ impl Listener {
                 #[cfg(not(any(target_os = "linux", target_os = "android")))]
                 let _ = stream.set_nodelay(true);
                 let user_timeout_s = *user_timeout_s;
-                Ok((Socket::Tcp { stream, user_timeout_s }, Some(from.ip().to_canonical())))
+                Ok((Socket::Tcp(Tcp::new(stream, user_timeout_s)), Peer::from(from)))
             }
             Kind::Unix { listener, .. } => {
                 let (stream, _) = listener.accept()?;
-                Ok((Socket::Unix(stream), None))
+                Ok((Socket::Unix(stream), Peer::Unix))
             }
         }
     }
@@ -198,8 +199,8 @@ mod tests {
         let address = listeners[0].address().unwrap().tcp().unwrap();
         let _client = std::net::TcpStream::connect(address).unwrap();
         let (socket, _) = listeners[0].accept().unwrap();
-        let Socket::Tcp { stream, .. } = socket else { panic!("a TCP stream") };
-        let options = SockRef::from(&stream);
+        let Socket::Tcp(tcp) = socket else { panic!("a TCP stream") };
+        let options = SockRef::from(tcp.stream());
         assert!(options.tcp_nodelay().unwrap());
         assert!(options.keepalive().unwrap());
         assert_eq!(options.tcp_keepalive_time().unwrap(), Duration::from_secs(30));

@@ -143,6 +143,46 @@ fn a_parameter_of_the_wrong_type_is_invalid_and_is_named() {
 }
 
 #[test]
+fn a_detail_says_what_to_do() {
+    let server = TestServer::start();
+    let mut client = server.connect();
+    let message = |line: String| {
+        let reply: serde_json::Value = serde_json::from_str(&line).unwrap();
+        reply["message"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(
+        message(client.ask("hello")),
+        r#"Invalid JSON: send one JSON object a line, as in {"action":"JOIN ROOM","room_id":"hall"}"#
+    );
+    assert_eq!(
+        message(client.ask(r#"{"action":"SAY"}"#)),
+        "Unknown action: the actions are LOGIN NICK, JOIN ROOM, LEFT ROOM and SEND MESSAGE"
+    );
+    for (room, detail) in [
+        ("18446744073709551616", "64 bits"),
+        ("-9223372036854775809", "64 bits"),
+        ("1.5", "without fraction or exponent"),
+        ("1e3", "without fraction or exponent"),
+        ("1E+99", "without fraction or exponent"),
+        ("null", "must be an integer or a string"),
+    ] {
+        let said = message(client.ask(format!(r#"{{"action":"JOIN ROOM","room_id":{room}}}"#)));
+        assert!(said.starts_with("Invalid parameter: room_id ") && said.contains(detail), "{room}: {said}");
+    }
+    for (nickname, detail) in [
+        ("", "empty"),
+        (" a", "white space"),
+        ("a\u{7}", "control character"),
+        ("a\u{200b}", "invisible character"),
+        (&"a".repeat(65), "more than 64 bytes"),
+    ] {
+        let said = message(client.ask(login(nickname)));
+        assert!(said.starts_with("Invalid nickname: ") && said.contains(detail), "{nickname:?}: {said}");
+    }
+    client.nothing_more();
+}
+
+#[test]
 fn joining_past_the_limit_of_rooms_is_an_error() {
     let server = TestServer::with(|options| options.max_rooms = 3);
     let [mut alice, mut bob] = [server.connect(), server.connect()];
@@ -273,7 +313,9 @@ fn no_input_however_wrong_ends_the_server_or_touches_another_client() {
     let mut random = Random::from_environment();
     for _ in 0..100 {
         let mut wrong = server.connect();
-        let mut bytes: Vec<u8> = (0..random.below(20_000)).map(|_| random.number() as u8).collect();
+        // Not by chance the beginning of another protocol.
+        let mut bytes = vec![b'?'];
+        bytes.extend((0..random.below(20_000)).map(|_| random.number() as u8));
         bytes.push(b'\n');
         let lines = bytes.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
         let replies = lines.filter(|line| line.iter().any(|byte| !b" \t".contains(byte))).count();
