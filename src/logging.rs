@@ -5,7 +5,7 @@
 //!
 //! - Before a line, a poll of the logger's own is asked whether standard error has room. A pipe or a socket that has
 //!   room takes 4096 bytes without making the writer wait, so no line is longer. A file cannot be polled; it does not
-//!   make anybody wait either.
+//!   make anybody wait either. A terminal that has room may not have enough, see `logging/terminal.rs`.
 //! - `simple_logger` writes with `eprintln!`, which panics when a write fails. The panic is caught, and no report of it
 //!   is printed to the very same standard error; other panics are reported as ever.
 //! - A line that is lost is counted, and the next that can be written is preceded by one that says how many were.
@@ -19,10 +19,10 @@
 mod limiter;
 mod output;
 mod quoted;
+mod terminal;
 
 use std::cell::{Cell, RefCell};
 use std::fmt::{self, Write};
-use std::io::{self, Write as _};
 use std::panic::{self, AssertUnwindSafe};
 use std::time::Duration;
 
@@ -72,11 +72,11 @@ pub fn init(level: LevelFilter) -> Result<(), SetLoggerError> {
 /// Writes a line to standard error that is no line of the log: why a program ends. If that has no room it waits for a
 /// moment, and then does without.
 pub fn say_last(line: &str) {
-    let has_room = alone(|| OUTPUT.with_borrow_mut(|output| output.has_room_within(LAST_PATIENCE)));
-    if has_room == Some(true) {
-        // Written at once, for what is not at hand in one piece can be torn. Nobody is left to be told of a failure.
-        let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
-    }
+    // Written at once, for what is not at hand in one piece can be torn.
+    let line = format!("{line}\n");
+    let say =
+        |output: &mut Output| output.has_room_within(LAST_PATIENCE) && output.write(line.as_bytes()).is_ok();
+    let _nobody_is_left_to_be_told = alone(|| OUTPUT.with_borrow_mut(say));
 }
 
 /// Does something in which this thread's own lines are not logged: mio logs what is done with a poll, and a value can log
@@ -147,7 +147,12 @@ impl<L: Log> Guarded<L> {
     fn write(&self, metadata: &Metadata, text: &str, output: &mut Output) -> bool {
         if output.is_torn {
             // What was written of the last line has no end yet.
-            output.is_torn = io::stderr().write_all(b"\n").is_err();
+            output.is_torn = output.write(b"\n").is_err();
+        }
+        if let Some(terminal) = &output.terminal {
+            let is_written = terminal::write(terminal, metadata, text);
+            output.is_torn |= !is_written;
+            return is_written;
         }
         let log = || {
             let mut record = Record::builder();

@@ -1,7 +1,7 @@
 //! Standard error: whether it has room for a line, and who reads it.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
@@ -9,10 +9,14 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
+use super::terminal;
+
 /// What is known of standard error.
 pub struct Output {
     /// Asked before each line. None where standard error cannot be polled, as a file, which takes what it gets at once.
     room: Option<Room>,
+    /// Standard error, if it is a terminal: written to without waiting.
+    pub terminal: Option<File>,
     /// Lines that could not be written and have not been told.
     pub lost: u64,
     /// The last write failed, and may have left the beginning of a line.
@@ -26,13 +30,21 @@ struct Room {
 
 impl Output {
     pub fn new() -> Output {
-        Output { room: Room::new().ok(), lost: 0, is_torn: false }
+        Output { room: Room::new().ok(), terminal: terminal::open(), lost: 0, is_torn: false }
     }
 
     /// One that is never asked.
     #[cfg(test)]
     pub fn unasked() -> Output {
-        Output { room: None, lost: 0, is_torn: false }
+        Output { room: None, terminal: None, lost: 0, is_torn: false }
+    }
+
+    /// Writes what is no line of the log.
+    pub fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        match &self.terminal {
+            Some(terminal) => (&*terminal).write_all(bytes),
+            None => io::stderr().write_all(bytes),
+        }
     }
 
     /// Whether a line can be written without waiting.

@@ -281,6 +281,29 @@ fn hang_up(pid: &str) {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn it_serves_and_stops_when_its_terminal_is_not_read() {
+    let directory = Directory::new();
+    let Some((mut script, address, pid)) = with_terminal(&directory, "5") else { return };
+    let kill = |signal: &str, pid: &str| {
+        let kill = Command::new("sh").args(["-c", "kill -$0 $1", signal, pid]).status();
+        assert!(kill.unwrap().success());
+    };
+    // The one that reads the terminal stands still. A terminal holds some 8 KB.
+    kill("STOP", &script.id().to_string());
+    let mut client = Client::connect(&address);
+    for _ in 0..300 {
+        kill("USR1", &pid);
+        client.assert_served();
+    }
+    kill("TERM", &pid);
+    assert_eq!(client.message(), "Server shutting down");
+    drop(client);
+    kill("CONT", &script.id().to_string());
+    assert_eq!(script.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn a_hangup_of_the_terminal_is_a_stop() {
     let directory = Directory::new();
     let Some((mut script, address, pid)) = with_terminal(&directory, "5") else { return };
