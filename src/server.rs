@@ -7,6 +7,8 @@
 
 mod accept;
 mod listener;
+mod notify;
+mod signals;
 mod socket;
 
 use std::io::{self, ErrorKind};
@@ -16,7 +18,6 @@ use std::time::{Duration, Instant};
 
 use mio::event::Event as PollEvent;
 use mio::{Events, Interest, Poll, Token, Waker};
-use signal_hook_mio::v1_0::Signals;
 
 use crate::chat::ClientId;
 use crate::hub::{Counters, Hub};
@@ -25,6 +26,7 @@ use crate::transport::Event;
 use accept::Gate;
 use listener::Listener;
 pub use listener::{Address, Bound};
+use signals::{Request, Signals};
 use socket::Socket;
 
 /// The most events that are taken from one poll, and so the most clients that are read from before anything is written.
@@ -35,17 +37,6 @@ const EVENTS_PER_TURN: usize = 1024;
 const FIRST_LISTENER: usize = usize::MAX / 2;
 const WAKER: Token = Token(usize::MAX - 1);
 const SIGNALS: Token = Token(usize::MAX - 2);
-
-// POSIX has fixed the first two; the third differs between systems. The crates that name them are not ours to use.
-const SIGINT: i32 = 2;
-const SIGTERM: i32 = 15;
-const SIGUSR1: i32 = if cfg!(not(any(target_os = "linux", target_os = "android"))) {
-    30
-} else if cfg!(any(target_arch = "mips", target_arch = "mips64")) {
-    16
-} else {
-    10
-};
 
 /// A server that is bound, and accepts connections from the moment that it [runs](Server::run).
 pub struct Server {
@@ -92,14 +83,14 @@ impl Server {
         Server::new(options, None)
     }
 
-    /// As [`Server::bind`], and makes SIGTERM, SIGINT and SIGUSR1 events of this server's loop. For a process that is a
-    /// server and nothing else. The signals come first: one that arrives while the addresses are being bound waits for
+    /// As [`Server::bind`], and makes SIGTERM, SIGINT, SIGHUP and SIGUSR1 events of this server's loop, and tells systemd
+    /// of its start and stop. For a process that is a server and nothing else. The signals come first: one that arrives while the addresses are being bound waits for
     /// the loop, and ends nothing that has left a socket file behind.
     ///
     /// # Errors
     /// As for [`Server::bind`], and the system's.
     pub fn bind_with_signals(options: &Options) -> io::Result<Server> {
-        Server::new(options, Some(Signals::new([SIGTERM, SIGINT, SIGUSR1])?))
+        Server::new(options, Some(Signals::new()?))
     }
 
     fn new(options: &Options, mut signals: Option<Signals>) -> io::Result<Server> {
@@ -108,7 +99,7 @@ impl Server {
         }
         let poll = Poll::new()?;
         if let Some(signals) = &mut signals {
-            poll.registry().register(signals, SIGNALS, Interest::READABLE)?;
+            poll.registry().register(signals.source(), SIGNALS, Interest::READABLE)?;
         }
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let mut listeners = Vec::new();
@@ -144,6 +135,9 @@ impl Server {
         accept::compare_descriptors(self.options.max_clients);
         for address in &self.addresses {
             log::info!("listening on {address}");
+        }
+        if self.signals.is_some() {
+            notify::notify(notify::READY);
         }
         Loop::new(self).run()
     }
@@ -241,16 +235,18 @@ impl Loop {
 
     /// Acts on the signals that have come. The number of the one that ends the server at once, if one does.
     fn take_signals(&mut self, now: Duration) -> Option<u8> {
-        let pending: Vec<i32> = self.signals.iter_mut().flat_map(|signals| signals.pending()).collect();
-        for signal in pending {
-            if signal == SIGUSR1 {
-                self.hub.log_counters();
-                self.hub.log_largest();
-            } else if self.stopping {
-                log::info!("stopping at once: a second signal");
-                return u8::try_from(signal).ok();
-            } else {
-                self.stop(if signal == SIGINT { "SIGINT" } else { "SIGTERM" }, now);
+        for request in self.signals.as_mut().map_or(Vec::new(), Signals::take) {
+            match request {
+                Request::Report => {
+                    self.hub.log_counters();
+                    self.hub.log_largest();
+                }
+                Request::Reload => log::info!("SIGHUP: there is nothing to read again"),
+                Request::Stop { number, .. } if self.stopping => {
+                    log::info!("stopping at once: a second signal");
+                    return Some(number);
+                }
+                Request::Stop { name, .. } => self.stop(name, now),
             }
         }
         None
@@ -259,6 +255,9 @@ impl Loop {
     /// Begins to stop: nobody is accepted or read from any more. Unix socket files go with their listeners.
     fn stop(&mut self, why: &str, now: Duration) {
         log::info!("stopping: {why}");
+        if self.signals.is_some() {
+            notify::notify(notify::STOPPING);
+        }
         self.stopping = true;
         self.listeners.clear();
         self.hub.stop(now);
