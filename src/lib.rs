@@ -51,6 +51,8 @@
 #![warn(missing_docs)]
 
 pub mod chat;
+#[cfg(feature = "chat")]
+pub mod client;
 pub mod connection;
 pub mod hub;
 pub mod lines;

@@ -1,0 +1,431 @@
+//! The client without a screen: lines in, lines out, `--send` and `--listen`.
+//!
+//! The way of it: connect; take the nickname; join the rooms; send what there is to send, never more ahead of the replies
+//! than a little; when the input has ended and everything is answered and printed, end. A connection that is lost is
+//! the end too: a filter that went on would have lost lines without a word.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Write};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::{Events, Interest, Poll, Token, Waker};
+use parlor::client::{Client, Event, Heard, Request, Room, Strange};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook_mio::v1_0::Signals;
+
+use crate::link::{Change, Link};
+use crate::options::{Options, Server, Task};
+use crate::pipes::{Input, Line, MAX_LINE_BYTES, Output};
+use crate::{escape, nickname, signals};
+
+const LINK: Token = Token(0);
+const WAKER: Token = Token(1);
+const SIGNALS: Token = Token(2);
+const INPUT: Token = Token(3);
+const OUTPUT: Token = Token(4);
+
+/// No more input is read while so many bytes wait for the server.
+const MAX_AHEAD_BYTES: usize = 64 << 10;
+/// Likewise for requests without a reply.
+const MAX_AHEAD_REQUESTS: usize = 1024;
+/// The server is not read from while so many bytes wait for standard output.
+const MAX_UNPRINTED_BYTES: usize = 1 << 20;
+/// How long to wait, at the end, for messages of one's own to come back.
+const OWN_MESSAGES_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Runs until the end. `Ok(false)` if a request was refused, which was said on standard error; an error is a line that
+/// is still to be said.
+pub fn run(options: &Options, is_terminal: bool) -> Result<bool, String> {
+    let mut filter = Filter::new(options, is_terminal).map_err(|error| error.to_string())?;
+    match filter.run() {
+        Ok(()) => Ok(!filter.talk.failed),
+        Err(End::NobodyReads) => Ok(!filter.talk.failed),
+        Err(End::Because(why)) => Err(why),
+    }
+}
+
+/// An end before the end.
+enum End {
+    /// Standard output is closed: whoever read it has enough.
+    NobodyReads,
+    Because(String),
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> End {
+        End::Because(error.to_string())
+    }
+}
+
+struct Filter {
+    poll: Poll,
+    signals: Signals,
+    server: Server,
+    link: Link,
+    client: Client,
+    input: Option<Input>,
+    output: Output,
+    task: Task,
+    talk: Talk,
+    /// Everything is answered; since then own messages are waited for.
+    answered_at: Option<Instant>,
+}
+
+/// What the filter does with what it hears.
+struct Talk {
+    nickname: Option<String>,
+    rooms: Vec<Room>,
+    json: bool,
+    is_terminal: bool,
+    is_sending: bool,
+    /// Replies to come until there is a nickname and all rooms are joined.
+    preparing: usize,
+    /// The lines of input whose requests are not answered, in order.
+    lines: VecDeque<(u64, u64)>,
+    last_words: Option<String>,
+    was_strange: bool,
+    failed: bool,
+    /// A refusal after which nothing makes sense any more.
+    fatal: Option<String>,
+}
+
+impl Filter {
+    fn new(options: &Options, is_terminal: bool) -> io::Result<Filter> {
+        let poll = Poll::new()?;
+        let mut signals = signals::catch(&[SIGINT, SIGTERM])?;
+        poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let mut link = Link::new(&options.server, poll.registry(), LINK, waker)?;
+        link.connect();
+        let input = match options.task {
+            Task::Talk => Some(Input::new(io::stdin(), poll.registry(), INPUT)?),
+            _ => None,
+        };
+        let output = Output::new(io::stdout(), poll.registry(), OUTPUT)?;
+        let talk = Talk {
+            nickname: options.nickname.clone(),
+            rooms: options.rooms.clone(),
+            json: options.json,
+            is_terminal,
+            is_sending: matches!(options.task, Task::Send(_)),
+            preparing: 0,
+            lines: VecDeque::new(),
+            last_words: None,
+            was_strange: false,
+            failed: false,
+            fatal: None,
+        };
+        Ok(Filter {
+            poll,
+            signals,
+            server: options.server.clone(),
+            link,
+            client: Client::new(),
+            input,
+            output,
+            task: options.task.clone(),
+            talk,
+            answered_at: None,
+        })
+    }
+
+    fn run(&mut self) -> Result<(), End> {
+        let mut events = Events::with_capacity(16);
+        let mut connected = false;
+        let mut is_prepared = false;
+        loop {
+            let timeout = self.timeout();
+            match self.poll.poll(&mut events, timeout) {
+                Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error.into()),
+                _ => {}
+            }
+            self.note(&events)?;
+            while let Some(change) = self.turn_link() {
+                match change {
+                    Change::Connected => self.talk.prepare(&mut self.client),
+                    Change::Ended(why) => return self.ended(&why, connected),
+                }
+                connected = true;
+            }
+            if let Some(why) = self.talk.fatal.take() {
+                self.print_the_rest()?;
+                return Err(End::Because(why));
+            }
+            if connected && self.talk.preparing == 0 {
+                if !is_prepared {
+                    is_prepared = true;
+                    self.send_texts();
+                }
+                self.send_lines()?;
+                self.link.write(&mut self.client);
+            }
+            self.write()?;
+            if self.interrupted() {
+                return self.end_by_signal();
+            }
+            if is_prepared && self.is_done() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        let reads = self.reads_link();
+        let sends = self.talk.preparing == 0 && self.has_room_ahead();
+        if self.link.is_ready() && reads || sends && self.input.as_ref().is_some_and(Input::is_ready) {
+            return Some(Duration::ZERO);
+        }
+        let patience = self.answered_at.map(|at| at + OWN_MESSAGES_TIMEOUT);
+        let deadline = self.link.deadline().into_iter().chain(patience).min();
+        deadline.map(|at| at.saturating_duration_since(Instant::now()))
+    }
+
+    fn note(&mut self, events: &Events) -> Result<(), End> {
+        for event in events {
+            match event.token() {
+                LINK => self.link.note(event),
+                INPUT => self.input.iter_mut().for_each(Input::note),
+                OUTPUT => self.output.note(event).map_err(|_| End::NobodyReads)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn reads_link(&self) -> bool {
+        self.output.waiting() < MAX_UNPRINTED_BYTES
+    }
+
+    fn turn_link(&mut self) -> Option<Change> {
+        if !self.reads_link() {
+            return None;
+        }
+        let (talk, output) = (&mut self.talk, &mut self.output);
+        self.link.turn(&mut self.client, |client, heard| talk.hear(client, heard, output))
+    }
+
+    fn has_room_ahead(&self) -> bool {
+        self.client.output().len() < MAX_AHEAD_BYTES && self.client.unanswered() < MAX_AHEAD_REQUESTS
+    }
+
+    /// Says what `--send` has to say.
+    fn send_texts(&mut self) {
+        let Task::Send(texts) = &self.task else { return };
+        for text in texts {
+            for room in &self.talk.rooms {
+                self.client.request(Request::Send { room: room.clone(), text: text.clone() });
+            }
+        }
+    }
+
+    /// Says what standard input has to say, as far as there is room.
+    fn send_lines(&mut self) -> Result<(), End> {
+        if !self.has_room_ahead() {
+            return Ok(());
+        }
+        let (Some(input), Some(room)) = (&mut self.input, self.talk.rooms.first()) else { return Ok(()) };
+        let (client, lines, failed) = (&mut self.client, &mut self.talk.lines, &mut self.talk.failed);
+        let wanted = |line: Line| {
+            match line.text {
+                Some(text) => {
+                    let number = client.request(Request::Send { room: room.clone(), text });
+                    lines.push_back((number, line.number));
+                }
+                None => {
+                    say(&format!("line {}: longer than {} MiB", line.number, MAX_LINE_BYTES >> 20));
+                    *failed = true;
+                }
+            }
+            client.output().len() < MAX_AHEAD_BYTES && client.unanswered() < MAX_AHEAD_REQUESTS
+        };
+        if input.is_ready() {
+            let read = input.read(self.poll.registry(), wanted);
+            read.map_err(|error| End::Because(format!("standard input: {error}")))?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self) -> Result<(), End> {
+        self.output.write(self.poll.registry()).map_err(|error| match error.kind() {
+            ErrorKind::BrokenPipe => End::NobodyReads,
+            _ => End::Because(format!("standard output: {error}")),
+        })
+    }
+
+    /// Prints what was heard before the end.
+    fn print_the_rest(&mut self) -> Result<(), End> {
+        let mut events = Events::with_capacity(16);
+        loop {
+            self.write()?;
+            if self.output.waiting() == 0 || self.interrupted() {
+                return Ok(());
+            }
+            match self.poll.poll(&mut events, None) {
+                Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error.into()),
+                _ => self.note(&events)?,
+            }
+        }
+    }
+
+    fn interrupted(&mut self) -> bool {
+        self.signals.pending().next().is_some()
+    }
+
+    /// Whether all that there was to do is done.
+    fn is_done(&mut self) -> bool {
+        let nothing_to_say = match self.task {
+            Task::Listen => false,
+            Task::Send(_) => true,
+            Task::Talk => self.input.as_ref().is_none_or(Input::is_at_end),
+        };
+        if !nothing_to_say || self.client.unanswered() > 0 {
+            return false;
+        }
+        let since = *self.answered_at.get_or_insert_with(Instant::now);
+        let has_all = !self.client.expects_own_messages() || since.elapsed() >= OWN_MESSAGES_TIMEOUT;
+        has_all && self.output.waiting() == 0
+    }
+
+    fn end_by_signal(&mut self) -> Result<(), End> {
+        self.print_the_rest()?;
+        match self.talk.unconfirmed(&self.client) {
+            Some(what) => Err(End::Because(format!("interrupted: {what}"))),
+            None => Ok(()),
+        }
+    }
+
+    /// The connection is gone, or never was.
+    fn ended(&mut self, why: &str, connected: bool) -> Result<(), End> {
+        self.print_the_rest()?;
+        let server = &self.server;
+        if !connected {
+            return Err(End::Because(format!("cannot connect to {server}: {why}")));
+        }
+        let why = self.talk.last_words.as_deref().unwrap_or(why);
+        let rest = self.talk.unconfirmed(&self.client).map(|what| format!("; {what}")).unwrap_or_default();
+        Err(End::Because(format!("connection to {server} lost: {why}{rest}")))
+    }
+}
+
+impl Talk {
+    /// The connection stands: asks for the nickname and the rooms.
+    fn prepare(&mut self, client: &mut Client) {
+        match nickname::to_ask_for(self.nickname.as_deref()) {
+            Ok(nickname) => _ = client.request(Request::Login { nickname }),
+            Err(why) => say(&why),
+        }
+        if !self.is_sending {
+            for room in self.rooms.clone() {
+                client.request(Request::Join { room });
+            }
+        }
+        self.preparing = client.unanswered();
+    }
+
+    fn hear(&mut self, _: &mut Client, heard: Heard, output: &mut Output) {
+        match heard.event {
+            Event::Done { number, request } => {
+                self.answered(number, &request);
+                self.print_reply(&heard.line, output);
+            }
+            Event::Refused { number, request, why } => {
+                self.refused(number, &request, &why);
+                self.print_reply(&heard.line, output);
+            }
+            Event::Message { room, author, text, .. } => {
+                if self.json {
+                    self.print_json(&heard.line, output);
+                } else {
+                    let line = format!("[{room}] {author}: {text}");
+                    output.push(escape::line(&line).as_bytes());
+                }
+            }
+            Event::LastWords(why) => self.last_words = Some(escape::line(&why)),
+            Event::Strange(strange) => self.strange(strange, &heard.line),
+        }
+    }
+
+    fn print_reply(&self, line: &[u8], output: &mut Output) {
+        if self.json && self.is_sending {
+            self.print_json(line, output);
+        }
+    }
+
+    fn print_json(&self, line: &[u8], output: &mut Output) {
+        if self.is_terminal {
+            output.push(escape::json(&String::from_utf8_lossy(line)).as_bytes());
+        } else {
+            output.push(line);
+        }
+    }
+
+    /// Takes note of a reply; the line of input that it belongs to, if it does.
+    fn answered(&mut self, number: u64, request: &Request) -> Option<u64> {
+        if !matches!(request, Request::Send { .. }) {
+            self.preparing = self.preparing.saturating_sub(1);
+        }
+        match self.lines.front() {
+            Some((first, line)) if *first == number => {
+                let line = *line;
+                self.lines.pop_front();
+                Some(line)
+            }
+            _ => None,
+        }
+    }
+
+    fn refused(&mut self, number: u64, request: &Request, why: &str) {
+        let line = self.answered(number, request);
+        let why = escape::line(why);
+        match request {
+            Request::Login { nickname } if self.nickname.is_none() => {
+                say(&nickname::stays_a_guest(nickname, &why));
+            }
+            Request::Login { nickname } => self.fatal = Some(format!("nickname {nickname:?}: {why}")),
+            Request::Join { room } | Request::Leave { room } => {
+                self.fatal = Some(escape::line(&format!("cannot join {room}: {why}")));
+            }
+            Request::Send { room, .. } => {
+                self.failed = true;
+                match line {
+                    Some(line) => say(&format!("line {line}: {why}")),
+                    None => say(&escape::line(&format!("{room}: {why}"))),
+                }
+            }
+        }
+    }
+
+    fn strange(&mut self, strange: Strange, line: &[u8]) {
+        // Once is enough; a server that speaks something else may do so at length.
+        if !std::mem::replace(&mut self.was_strange, true) {
+            say(&strange_words(strange, line));
+        }
+    }
+
+    /// What is not known to have been carried out.
+    fn unconfirmed(&self, client: &Client) -> Option<String> {
+        match (client.unanswered(), self.lines.front()) {
+            (0, _) => None,
+            (_, Some((_, line))) => Some(format!("not confirmed from line {line} on")),
+            (count, None) => Some(format!("{count} requests not confirmed")),
+        }
+    }
+}
+
+/// What to say of a line that is not of the protocol.
+pub fn strange_words(strange: Strange, line: &[u8]) -> String {
+    let begin: String = String::from_utf8_lossy(line).chars().take(60).collect();
+    let what = match strange {
+        Strange::NotProtocol => "this is no line of a parlor server",
+        Strange::NotKnown => "the server said what this client does not know",
+        Strange::NotAsked => "the server answered what was not asked",
+        Strange::TooLong => return "the server sent a line that is too long to be true".into(),
+    };
+    format!("{what}: {}", escape::line(&begin))
+}
+
+/// A line on standard error. That nobody reads it is no failure.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "parlor-chat: {text}");
+}
