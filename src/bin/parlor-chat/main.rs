@@ -12,12 +12,13 @@ mod link;
 mod nickname;
 mod options;
 mod pipes;
+mod screen;
 mod signals;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use options::{Invocation, Options};
+use options::{Invocation, Options, Task};
 
 fn main() -> ExitCode {
     match options::parse(std::env::args_os().skip(1)) {
@@ -30,6 +31,12 @@ fn main() -> ExitCode {
 
 fn chat(options: &Options) -> ExitCode {
     let is_terminal = io::stdout().is_terminal();
+    if options.task == Task::Talk && !options.json && is_terminal && io::stdin().is_terminal() {
+        return match screen::run(options) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => complain(&why, 1),
+        };
+    }
     if options.rooms.is_empty() {
         return complain("which ROOM? At least one is needed where there is no screen", 2);
     }

@@ -18,7 +18,7 @@ const ONE_WRITE: usize = 4096;
 pub const MAX_LINE_BYTES: usize = 16 << 20;
 
 /// A descriptor that may be registered for one kind of event.
-struct Pollable {
+pub struct Pollable {
     file: File,
     token: Token,
     interest: Interest,
@@ -28,7 +28,13 @@ struct Pollable {
 }
 
 impl Pollable {
-    fn new(fd: impl AsFd, registry: &Registry, token: Token, interest: Interest) -> io::Result<Pollable> {
+    /// Registers it.
+    pub fn new(
+        fd: impl AsFd,
+        registry: &Registry,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<Pollable> {
         let file = File::from(fd.as_fd().try_clone_to_owned()?);
         let is_file = match registry.register(&mut SourceFd(&file.as_raw_fd()), token, interest) {
             Ok(()) => false,
@@ -36,6 +42,27 @@ impl Pollable {
             Err(error) => return Err(error),
         };
         Ok(Pollable { file, token, interest, is_file, ready: is_file })
+    }
+
+    /// There was an event.
+    pub fn note(&mut self) {
+        self.ready = true;
+    }
+
+    /// Reads once if that does not wait; how many bytes, 0 at the end.
+    pub fn read(&mut self, registry: &Registry, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        if !self.ready {
+            return Ok(None);
+        }
+        let count = match self.file.read(buffer) {
+            Ok(count) => Some(count),
+            Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => None,
+            Err(error) => return Err(error),
+        };
+        if count != Some(0) {
+            self.used(registry)?;
+        }
+        Ok(count)
     }
 
     /// It has been read from or written to: only a new event tells whether that can be done again.
@@ -74,7 +101,7 @@ impl Input {
 
     /// There was an event.
     pub fn note(&mut self) {
-        self.source.ready = true;
+        self.source.note();
     }
 
     /// Whether there may be something to read now.
@@ -91,18 +118,11 @@ impl Input {
     pub fn read(&mut self, registry: &Registry, mut wanted: impl FnMut(Line) -> bool) -> io::Result<()> {
         let mut buffer = [0; 16 << 10];
         let mut count = 0;
-        let holds_lines = self.lines.has_unsearched();
-        if !holds_lines && self.source.ready && !self.ended {
-            match self.source.file.read(&mut buffer) {
-                Ok(0) => self.ended = true,
-                Ok(bytes) => {
-                    count = bytes;
-                    self.source.used(registry)?;
-                }
-                Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {
-                    self.source.used(registry)?;
-                }
-                Err(error) => return Err(error),
+        if !self.lines.has_unsearched() && !self.ended {
+            match self.source.read(registry, &mut buffer)? {
+                Some(0) => self.ended = true,
+                Some(bytes) => count = bytes,
+                None => {}
             }
         }
         let mut received = buffer.get(..count).unwrap_or_default();
