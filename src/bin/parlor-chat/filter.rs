@@ -31,6 +31,8 @@ const MAX_AHEAD_BYTES: usize = 64 << 10;
 const MAX_AHEAD_REQUESTS: usize = 1024;
 /// The server is not read from while so many bytes wait for standard output.
 const MAX_UNPRINTED_BYTES: usize = 1 << 20;
+/// After a signal, how long to wait for a reader of standard output who does not read.
+const INTERRUPTED_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long to wait, at the end, for messages of one's own to come back.
 const OWN_MESSAGES_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -149,7 +151,7 @@ impl Filter {
                 connected = true;
             }
             if let Some(why) = self.talk.fatal.take() {
-                self.print_the_rest()?;
+                self.print_the_rest(None)?;
                 return Err(End::Because(why));
             }
             if connected && self.talk.preparing == 0 {
@@ -253,15 +255,16 @@ impl Filter {
         })
     }
 
-    /// Prints what was heard before the end.
-    fn print_the_rest(&mut self) -> Result<(), End> {
+    /// Prints what was heard before the end; until then, if there is a deadline.
+    fn print_the_rest(&mut self, deadline: Option<Instant>) -> Result<(), End> {
         let mut events = Events::with_capacity(16);
         loop {
             self.write()?;
-            if self.output.waiting() == 0 || self.interrupted() {
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            if self.output.waiting() == 0 || left == Some(Duration::ZERO) || self.interrupted() {
                 return Ok(());
             }
-            match self.poll.poll(&mut events, None) {
+            match self.poll.poll(&mut events, left) {
                 Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error.into()),
                 _ => self.note(&events)?,
             }
@@ -288,7 +291,7 @@ impl Filter {
     }
 
     fn end_by_signal(&mut self) -> Result<(), End> {
-        self.print_the_rest()?;
+        self.print_the_rest(Some(Instant::now() + INTERRUPTED_TIMEOUT))?;
         match self.talk.unconfirmed(&self.client) {
             Some(what) => Err(End::Because(format!("interrupted: {what}"))),
             None => Ok(()),
@@ -297,7 +300,7 @@ impl Filter {
 
     /// The connection is gone, or never was.
     fn ended(&mut self, why: &str, connected: bool) -> Result<(), End> {
-        self.print_the_rest()?;
+        self.print_the_rest(None)?;
         let server = &self.server;
         if !connected {
             return Err(End::Because(format!("cannot connect to {server}: {why}")));

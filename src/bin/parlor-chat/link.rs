@@ -46,7 +46,11 @@ pub struct Link {
 enum State {
     Down,
     Resolving(Receiver<io::Result<vec::IntoIter<SocketAddr>>>),
-    Connecting { stream: Stream, others: vec::IntoIter<SocketAddr>, deadline: Instant },
+    Connecting {
+        stream: Stream,
+        others: vec::IntoIter<SocketAddr>,
+        deadline: Instant,
+    },
     Up(Up),
     /// Nothing came of it, for this reason.
     Failed(io::Error),

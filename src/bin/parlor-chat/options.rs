@@ -148,7 +148,11 @@ fn parser() -> getopts::Options {
 
 fn server(text: &str) -> Result<Server, String> {
     if let Some(path) = text.strip_prefix("unix:") {
-        return if path.is_empty() { Err("the path is missing".into()) } else { Ok(Server::Unix(path.into())) };
+        return if path.is_empty() {
+            Err("the path is missing".into())
+        } else {
+            Ok(Server::Unix(path.into()))
+        };
     }
     if text.starts_with("tls:") {
         return Err("TLS is not built in; it needs the cargo feature `tls`".into());
@@ -214,7 +218,8 @@ mod tests {
 
     #[test]
     fn every_option_is_read() {
-        let read = options("-s unix:/run/p.sock --nickname=Bob --send a --send=b --json ops 7 \"7\" ops -- -x");
+        let read =
+            options("-s unix:/run/p.sock --nickname=Bob --send a --send=b --json ops 7 \"7\" ops -- -x");
         assert_eq!(read.server, Server::Unix("/run/p.sock".into()));
         assert_eq!(read.nickname.as_deref(), Some("Bob"));
         assert_eq!(read.task, Task::Send(vec!["a".into(), "b".into()]));

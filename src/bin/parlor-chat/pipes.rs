@@ -29,12 +29,7 @@ pub struct Pollable {
 
 impl Pollable {
     /// Registers it.
-    pub fn new(
-        fd: impl AsFd,
-        registry: &Registry,
-        token: Token,
-        interest: Interest,
-    ) -> io::Result<Pollable> {
+    pub fn new(fd: impl AsFd, registry: &Registry, token: Token, interest: Interest) -> io::Result<Pollable> {
         let file = File::from(fd.as_fd().try_clone_to_owned()?);
         let is_file = match registry.register(&mut SourceFd(&file.as_raw_fd()), token, interest) {
             Ok(()) => false,
@@ -132,7 +127,10 @@ impl Input {
             more = wanted(Line { number: self.number, text: text(found) });
         }
         self.lines.hold(received);
-        if more && self.ended && let Some(found) = self.lines.finish(MAX_LINE_BYTES) {
+        if more
+            && self.ended
+            && let Some(found) = self.lines.finish(MAX_LINE_BYTES)
+        {
             self.number += 1;
             wanted(Line { number: self.number, text: text(found) });
         }

@@ -174,7 +174,11 @@ impl Chat {
         let pending: Vec<i32> = self.signals.pending().collect();
         for signal in pending {
             match signal {
-                SIGWINCH => self.is_dirty = true,
+                SIGWINCH => {
+                    // Whatever the size is: what was on its way meanwhile may have gone anywhere.
+                    self.is_dirty = true;
+                    self.app.wants_redraw = true;
+                }
                 SIGTSTP => self.suspend()?,
                 _ => return Ok(true),
             }
@@ -269,7 +273,7 @@ impl Chat {
             return Ok(());
         }
         if std::mem::take(&mut self.app.wants_redraw) {
-            screen.canvas.clear()?;
+            screen.clear()?;
         }
         let (app, look) = (&mut self.app, self.look);
         screen.canvas.draw(|frame| view::draw(frame, app, look))?;

@@ -9,7 +9,8 @@ use signal_hook_mio::v1_0::Signals;
 /// a shell's background jobs.
 pub fn catch(signals: &[i32]) -> io::Result<Signals> {
     let ignored = ignored();
-    let is_wanted = |signal: &&i32| !(matches!(**signal, SIGINT | SIGHUP) && ignored >> (**signal - 1) & 1 == 1);
+    let is_wanted =
+        |signal: &&i32| !(matches!(**signal, SIGINT | SIGHUP) && ignored >> (**signal - 1) & 1 == 1);
     Signals::new(signals.iter().filter(is_wanted))
 }
 

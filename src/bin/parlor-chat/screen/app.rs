@@ -25,7 +25,9 @@ pub enum Connection {
     Connecting,
     Connected,
     /// It is tried again at this time.
-    Lost { next_try: Instant },
+    Lost {
+        next_try: Instant,
+    },
 }
 
 /// Everything that is shown.
@@ -269,7 +271,8 @@ impl App {
         let is_first = !std::mem::replace(&mut self.was_login_answered, true);
         let name = escape::line(nickname);
         let was_ours = self.client.wanted_nickname() == Some(nickname);
-        if was_ours && self.client.nickname() != Some(nickname) && why.starts_with("Nickname already in use") {
+        if was_ours && self.client.nickname() != Some(nickname) && why.starts_with("Nickname already in use")
+        {
             self.nickname_again = Some(Instant::now() + NICKNAME_PAUSE);
             if !std::mem::replace(&mut self.is_nickname_taken, true) {
                 self.notice(&format!("nickname {name:?}: {why}; a guest until it is free"));

@@ -20,7 +20,10 @@ const MAX_NAMES: usize = 200;
 /// What kind of line it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    Message { own: bool, mentions_me: bool },
+    Message {
+        own: bool,
+        mentions_me: bool,
+    },
     Notice,
     /// Messages may be missing here.
     Gap,
@@ -283,7 +286,11 @@ fn cut(text: &str, chars: usize) -> String {
         Some((end, _)) => {
             let (begin, rest) = text.split_at(end);
             let dropped = rest.chars().count();
-            if chars > 1000 { format!("{begin}… ({dropped} characters more)") } else { format!("{begin}…") }
+            if chars > 1000 {
+                format!("{begin}… ({dropped} characters more)")
+            } else {
+                format!("{begin}…")
+            }
         }
         None => text.into(),
     }

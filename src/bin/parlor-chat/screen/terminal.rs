@@ -9,6 +9,7 @@ use crossterm::terminal::{
 use crossterm::{Command, cursor, queue};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
+use ratatui::layout::Rect;
 
 /// What is drawn on.
 pub type Canvas = Terminal<CrosstermBackend<BufWriter<Stdout>>>;
@@ -39,7 +40,14 @@ impl Screen {
         leave();
         signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGTSTP)?;
         take_over()?;
-        self.canvas.clear()
+        self.clear()
+    }
+
+    /// Makes the next drawing draw everything. Not by [`Terminal::clear`], which asks the terminal where the cursor
+    /// is, and reads and waits for the answer itself.
+    pub fn clear(&mut self) -> io::Result<()> {
+        let size = self.canvas.size()?;
+        self.canvas.resize(Rect::new(0, 0, size.width, size.height))
     }
 }
 

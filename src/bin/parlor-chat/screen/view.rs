@@ -267,10 +267,18 @@ fn state(app: &App, width: usize) -> String {
         Connection::Lost { next_try } => {
             let left = next_try.saturating_duration_since(Instant::now());
             let seconds = left.as_millis().div_ceil(1000);
-            if width < 40 { format!("lost, {seconds} s") } else { format!("no connection, next try in {seconds} s") }
+            if width < 40 {
+                format!("lost, {seconds} s")
+            } else {
+                format!("no connection, next try in {seconds} s")
+            }
         }
     };
-    let mut nickname = escape::line(app.client.nickname().unwrap_or("guest"));
+    let known = match app.connection {
+        Connection::Connected => app.client.nickname(),
+        _ => app.client.wanted_nickname(),
+    };
+    let mut nickname = escape::line(known.unwrap_or("guest"));
     if app.is_nickname_taken
         && let Some(wanted) = app.client.wanted_nickname()
     {
