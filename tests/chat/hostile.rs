@@ -14,7 +14,7 @@ use crate::terminal::Terminal;
 fn serve(mut talk: impl FnMut(TcpStream) + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    thread::spawn(move || listener.incoming().map_while(Result::ok).for_each(|stream| talk(stream)));
+    thread::spawn(move || listener.incoming().map_while(Result::ok).for_each(&mut talk));
     address
 }
 

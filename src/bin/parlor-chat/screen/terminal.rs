@@ -1,6 +1,7 @@
 //! The terminal: taken over, and given back whatever happens.
 
 use std::io::{self, BufWriter, Stdout, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::{fmt, panic};
 
 use crossterm::terminal::{
@@ -57,7 +58,11 @@ impl Drop for Screen {
     }
 }
 
+/// Whether the terminal is ours: it is given back once, also when the program panics and then tidies up.
+static IS_OURS: AtomicBool = AtomicBool::new(false);
+
 fn take_over() -> io::Result<()> {
+    IS_OURS.store(true, Ordering::Relaxed);
     enable_raw_mode()?;
     let mut output = io::stdout().lock();
     queue!(output, EnterAlternateScreen, Modes(true), SetTitle("parlor-chat"))?;
@@ -66,6 +71,9 @@ fn take_over() -> io::Result<()> {
 
 /// Everything is tried, whatever of it fails.
 fn leave() {
+    if !IS_OURS.swap(false, Ordering::Relaxed) {
+        return;
+    }
     let mut output = io::stdout().lock();
     let _ = queue!(output, Modes(false), LeaveAlternateScreen, cursor::Show);
     let _ = output.flush();
