@@ -169,7 +169,7 @@ fn the_beginning_of_a_line_does_not_outlive_its_connection() {
     let mut client = Client::new();
     assert_eq!(client.hear(&mut &b"{\"action\":"[..]), None);
     client.lost();
-    assert!(is_own(message(&mut client, "a", "b", "c")) == false);
+    assert!(!is_own(message(&mut client, "a", "b", "c")));
 }
 
 #[test]
