@@ -19,11 +19,12 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use signal_hook_mio::v1_0::Signals;
 
 use crate::chat::ClientId;
-use crate::hub::{Counters, Event, Hub};
+use crate::hub::{Counters, Hub};
 use crate::options::Options;
+use crate::transport::Event;
 use accept::Gate;
-pub use listener::Address;
 use listener::Listener;
+pub use listener::{Address, Bound};
 use socket::Socket;
 
 /// The most events that are taken from one poll, and so the most clients that are read from before anything is written.
@@ -112,17 +113,20 @@ impl Server {
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let mut listeners = Vec::new();
         let mut addresses = Vec::new();
-        for (index, listen) in options.listen.iter().enumerate() {
-            let mut listener = Listener::bind(listen, options)?;
-            poll.registry().register(listener.source(), Token(FIRST_LISTENER + index), Interest::READABLE)?;
-            addresses.push(listener.address()?);
-            listeners.push(listener);
+        for listen in &options.listen {
+            for mut listener in Listener::bind(listen, options)? {
+                let token = Token(FIRST_LISTENER + listeners.len());
+                poll.registry().register(listener.source(), token, Interest::READABLE)?;
+                addresses.push(listener.address()?);
+                listeners.push(listener);
+            }
         }
         let stopper = Stopper { wanted: Arc::default(), waker };
         Ok(Server { options: options.clone(), poll, listeners, addresses, signals, stopper })
     }
 
-    /// The addresses, with the ports that were really bound, in the order of the options.
+    /// The addresses, with the ports that were really bound, in the order of the options; a name may
+    /// have several.
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
     }
@@ -154,7 +158,6 @@ struct Loop {
     signals: Option<Signals>,
     stopper: Stopper,
     stopping: bool,
-    drain: Duration,
     stats: Duration,
     next_stats: Option<Duration>,
     started: Instant,
@@ -171,7 +174,6 @@ impl Loop {
             signals,
             stopper,
             stopping: false,
-            drain: options.drain,
             stats: options.stats,
             next_stats: Some(options.stats).filter(|every| !every.is_zero()),
             started: Instant::now(),
@@ -218,13 +220,18 @@ impl Loop {
             }
         } else if let Ok(client) = ClientId::try_from(token.0) {
             let hung_up = event.is_read_closed() || event.is_error();
-            let event = Event { readable: event.is_readable(), writable: event.is_writable(), hung_up };
+            let event = Event {
+                readable: event.is_readable(),
+                writable: event.is_writable(),
+                hung_up,
+                urgent: event.is_priority(),
+            };
             self.hub.event(client, event, now);
         }
     }
 
     /// How long the poll may wait.
-    fn wait(&mut self) -> Option<Duration> {
+    fn wait(&self) -> Option<Duration> {
         let now = self.now();
         let hub = self.hub.wait(now);
         let accept = self.next_accept().map(|at| at.saturating_sub(now));
@@ -238,7 +245,7 @@ impl Loop {
         for signal in pending {
             if signal == SIGUSR1 {
                 self.hub.log_counters();
-                self.hub.log_waiting();
+                self.hub.log_largest();
             } else if self.stopping {
                 log::info!("stopping at once: a second signal");
                 return u8::try_from(signal).ok();
@@ -254,7 +261,7 @@ impl Loop {
         log::info!("stopping: {why}");
         self.stopping = true;
         self.listeners.clear();
-        self.hub.stop(self.drain, now);
+        self.hub.stop(now);
     }
 
     fn tell_stats(&mut self, now: Duration) {

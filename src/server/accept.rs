@@ -87,10 +87,12 @@ impl Loop {
             return false;
         };
         let error = match listener.accept() {
-            Ok((socket, address)) => {
-                let client = self.hub.connect(socket, address, now);
-                let Some(socket) = self.hub.stream_mut(client) else { return true };
+            Ok((socket, peer)) => {
+                let client = self.hub.connect(socket, peer, now);
+                let Some(socket) = self.hub.transport_mut(client) else { return true };
                 let both = Interest::READABLE | Interest::WRITABLE;
+                #[cfg(any(target_os = "linux", target_os = "android"))]
+                let both = both | Interest::PRIORITY;
                 match self.poll.registry().register(socket.source(), Token(client as usize), both) {
                     Ok(()) => return true,
                     Err(error) => {

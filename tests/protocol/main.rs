@@ -8,8 +8,9 @@ mod model;
 
 mod conversation;
 mod delivery;
+mod disconnects;
 mod errors;
-mod farewells;
+mod foreign;
 mod json;
 mod replies;
 mod requests;
