@@ -26,7 +26,7 @@ mod tests;
 use std::collections::{HashSet, VecDeque};
 use std::mem;
 
-use crate::lines::{Found, Lines};
+use crate::lines::{Found, Lines, is_blank};
 use line::ServerLine;
 pub use room::Room;
 use serde_json::json;
@@ -193,11 +193,11 @@ impl Client {
         loop {
             let line = match self.lines.next(received, MAX_LINE_BYTES)? {
                 Found::Line(line) => line.to_vec(),
-                Found::TooLong => {
+                Found::TooLong(_) => {
                     return Some(Heard { event: Event::Strange(Strange::TooLong), line: Vec::new() });
                 }
             };
-            if !line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r')) {
+            if !is_blank(&line) {
                 let event = match ServerLine::parse(&line) {
                     Ok(said) => self.talk.heard(said),
                     Err(strange) => Event::Strange(strange),

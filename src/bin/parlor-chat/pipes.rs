@@ -144,7 +144,7 @@ impl Input {
 fn text(found: Found) -> Option<String> {
     match found {
         Found::Line(line) => Some(String::from_utf8_lossy(line).into_owned()),
-        Found::TooLong => None,
+        Found::TooLong(_) => None,
     }
 }
 
