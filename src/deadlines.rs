@@ -62,7 +62,8 @@ mod tests {
         assert_eq!(deadlines.pop_due(at(1)), Some((at(1), 7)));
         deadlines.sweep(100, |_, _| panic!("they are not too many"));
         deadlines.sweep(10, |time, client| client < 10 && time < at(200));
-        let order: Vec<_> = std::iter::from_fn(|| deadlines.pop_due(at(500))).map(|(_, client)| client).collect();
+        let order: Vec<_> =
+            std::iter::from_fn(|| deadlines.pop_due(at(500))).map(|(_, client)| client).collect();
         assert_eq!(order, [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]);
         assert_eq!(deadlines.next(), None);
     }

@@ -254,4 +254,3 @@ impl Fanout {
         bytes + batches.values().sum::<usize>()
     }
 }
-

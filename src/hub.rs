@@ -219,7 +219,8 @@ impl<T: Transport> Hub<T> {
     pub fn describe(&self, client: ClientId) -> String {
         let Some(connection) = self.connections.get(client as usize) else { return "no connection".into() };
         let Connection { phase, source, reading, writing, heard_at, entered_for, .. } = connection;
-        let (input, output) = (connection.input_bytes(), self.dispatch.fanout.waiting(client).map(Outbox::len));
+        let (input, output) =
+            (connection.input_bytes(), self.dispatch.fanout.waiting(client).map(Outbox::len));
         format!(
             "{phase:?}, {source:?}, {reading:?}, {writing:?}, heard at {heard_at:?}, entered for {entered_for:?}, \
              {input} bytes of input, {output:?} of output, now {:?}, listed {:?}",
@@ -295,7 +296,10 @@ impl<T: Transport> Hub<T> {
             clients += usize::from(connection.is_client());
             lingering += usize::from(matches!(phase, Phase::Lingering { .. }));
             held += connection.input.as_ref().map_or(0, |input| input.allocated_bytes());
-            assert!(!self.is_too_slow(client) || self.dispatch.fanout.has_list(), "client {client} is too slow");
+            assert!(
+                !self.is_too_slow(client) || self.dispatch.fanout.has_list(),
+                "client {client} is too slow"
+            );
             assert_ne!(*phase, Phase::Closed, "closed connections are reaped");
             let is_queued = reading.is_listed();
             assert!(!is_queued || self.ready.contains(&client), "client {client} would be forgotten");

@@ -467,7 +467,8 @@ impl Outbox {
 
     /// Panics if the sums are not those of the parts; notes each batch and its bytes by its address. For tests.
     pub fn check(&self, batches: &mut std::collections::HashMap<*const Batch, usize>) {
-        let sum = |own| self.pieces.iter().filter(|piece| piece.is_own() == own).map(Piece::len).sum::<usize>();
+        let sum =
+            |own| self.pieces.iter().filter(|piece| piece.is_own() == own).map(Piece::len).sum::<usize>();
         let unqueued = self.lines.len() - self.lines_start - self.lines_queued;
         assert_eq!((sum(true) + unqueued, sum(false)), (self.own_bytes, self.others_bytes));
         let queued = self.pieces.iter().filter(|piece| matches!(piece, Piece::Lines { .. })).map(Piece::len);
@@ -485,4 +486,3 @@ impl Outbox {
 fn ends_mid_line(lines: &[u8], at: usize) -> bool {
     at > 0 && lines.get(at - 1) != Some(&b'\n')
 }
-

@@ -148,7 +148,11 @@ impl fmt::Display for Peer {
 ///
 /// # Errors
 /// The stream's, but for `WouldBlock` and `Interrupted`.
-pub fn receive_from(stream: &mut impl Read, buffer: &mut [u8], short_reads_drain: bool) -> io::Result<Received> {
+pub fn receive_from(
+    stream: &mut impl Read,
+    buffer: &mut [u8],
+    short_reads_drain: bool,
+) -> io::Result<Received> {
     loop {
         return match stream.read(buffer) {
             Ok(0) => Ok(Received::End(End::Closed)),

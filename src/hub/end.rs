@@ -43,7 +43,9 @@ impl<T: Transport> Hub<T> {
 
     /// Ends a connection, and tells the client why. From here on it has left its rooms and its nickname is free.
     pub(super) fn disconnect(&mut self, client: ClientId, reason: DisconnectReason) {
-        let Some(connection) = self.connections.get(client as usize).filter(|it| it.is_client()) else { return };
+        let Some(connection) = self.connections.get(client as usize).filter(|it| it.is_client()) else {
+            return;
+        };
         let has_failed = connection.writing == Writing::Failed;
         self.counters.disconnected[reason.kind()] += 1;
         self.log_disconnect(client, reason);
@@ -345,7 +347,9 @@ impl<T: Transport> Hub<T> {
 
     /// It counts no longer as a client.
     fn uncount(&mut self, client: ClientId) {
-        let Some(connection) = self.connections.get(client as usize).filter(|it| it.is_client()) else { return };
+        let Some(connection) = self.connections.get(client as usize).filter(|it| it.is_client()) else {
+            return;
+        };
         self.clients -= 1;
         if let Some(ip) = connection.peer.ip()
             && let Some(count) = self.clients_at.get_mut(&ip.into())

@@ -148,7 +148,8 @@ impl<T: Transport> Hub<T> {
             None => self.execute_each(client, &mut input, &mut fresh),
         };
         input.lines.hold(fresh);
-        let stop = if stop == Stop::NoMoreLines && ended { self.execute_last(client, &mut input) } else { stop };
+        let stop =
+            if stop == Stop::NoMoreLines && ended { self.execute_last(client, &mut input) } else { stop };
         if matches!(stop, Stop::Foreign(_)) {
             input.lines.clear();
         }
@@ -174,7 +175,9 @@ impl<T: Transport> Hub<T> {
             if self.throttled_until(client) > self.now {
                 return Stop::Throttled;
             }
-            let Some(found) = input.lines.next(fresh, self.options.max_line) else { return Stop::NoMoreLines };
+            let Some(found) = input.lines.next(fresh, self.options.max_line) else {
+                return Stop::NoMoreLines;
+            };
             self.dispatch.fanout.budget.spend_request();
             if let Some(foreign) = self.execute(client, found) {
                 return Stop::Foreign(foreign);
@@ -277,7 +280,8 @@ impl<T: Transport> Hub<T> {
 
     /// `--rate` as a clock that each request puts forward: when the client may go on.
     pub(super) fn throttled_until(&self, client: ClientId) -> Duration {
-        let (Some(cost), Some(connection)) = (self.request_cost(), self.connections.get(client as usize)) else {
+        let (Some(cost), Some(connection)) = (self.request_cost(), self.connections.get(client as usize))
+        else {
             return Duration::ZERO;
         };
         (connection.paid_until.max(self.now) + cost).saturating_sub(BURST)

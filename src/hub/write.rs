@@ -40,7 +40,9 @@ impl<T: Transport> Hub<T> {
             Writing::Failed | Writing::Finished => {
                 let was_held_back = connection.reading == Reading::HeldBack;
                 self.dispatch.fanout.release(client);
-                return if was_held_back { self.resume(client) };
+                return if was_held_back {
+                    self.resume(client)
+                };
             }
             Writing::Open | Writing::Blocked => {}
         }

@@ -13,8 +13,8 @@ use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 
 use super::socket::{Socket, Tcp};
-use crate::transport::Peer;
 use crate::options::{self, Listen, Options, Place, Spoken};
+use crate::transport::Peer;
 use unix::SocketFile;
 
 /// Connections that may wait to be accepted; the system may allow fewer. mio's own choice is too few for a storm.

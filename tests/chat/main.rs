@@ -14,4 +14,6 @@ mod hostile;
 mod running;
 mod screen;
 mod terminal;
+#[cfg(feature = "tls")]
+mod tls;
 mod usage;

@@ -15,8 +15,14 @@ use crate::trace::Who;
 use crate::wanted::Wanted;
 
 /// The words of a last line.
-const LAST_WORDS: [&str; 6] =
-    ["Too many clients", "Too slow", "Out of memory", "Idle too long", "Server shutting down", "Wrong protocol"];
+const LAST_WORDS: [&str; 6] = [
+    "Too many clients",
+    "Too slow",
+    "Out of memory",
+    "Idle too long",
+    "Server shutting down",
+    "Wrong protocol",
+];
 
 /// What other protocols begin with.
 const SIGNATURES: [&[u8]; 3] = [b"\x16\x03", b"PROXY ", b"\r\n\r\n\0\r\nQUIT\n"];

@@ -98,7 +98,7 @@ impl Filter {
         let mut signals = signals::catch(&[SIGINT, SIGTERM])?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-        let mut link = Link::new(&options.server, poll.registry(), LINK, waker)?;
+        let mut link = Link::new(options, poll.registry(), LINK, waker)?;
         link.connect();
         let input = match options.task {
             Task::Talk => Some(Input::new(io::stdin(), poll.registry(), INPUT)?),

@@ -15,7 +15,9 @@ use mio::{Interest, Registry, Token, Waker, event};
 use parlor::client::{Client, Heard};
 use socket2::{SockRef, TcpKeepalive};
 
-use crate::options::Server;
+use crate::options::{Options, Server};
+#[cfg(feature = "tls")]
+use crate::tls;
 
 /// How long one address is tried.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,6 +38,8 @@ pub enum Change {
 /// A connection to one server, or the lack of it.
 pub struct Link {
     server: Server,
+    #[cfg(feature = "tls")]
+    tls: Option<tls::Trust>,
     registry: Registry,
     token: Token,
     waker: Arc<Waker>,
@@ -67,13 +71,20 @@ struct Up {
 enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    #[cfg(feature = "tls")]
+    Tls(Box<tls::TlsStream>),
 }
 
 impl Link {
     /// Not connected yet. Events of the socket come with `token`; `waker` must wake the same poll.
-    pub fn new(server: &Server, registry: &Registry, token: Token, waker: Arc<Waker>) -> io::Result<Link> {
+    pub fn new(options: &Options, registry: &Registry, token: Token, waker: Arc<Waker>) -> io::Result<Link> {
         Ok(Link {
-            server: server.clone(),
+            server: options.server.clone(),
+            #[cfg(feature = "tls")]
+            tls: match &options.server {
+                Server::Tls(_) => Some(tls::Trust::new(options.ca.as_deref())?),
+                _ => None,
+            },
             registry: registry.try_clone()?,
             token,
             waker,
@@ -86,7 +97,9 @@ impl Link {
     pub fn connect(&mut self) {
         self.close();
         self.state = match &self.server {
-            Server::Tcp(address) => State::Resolving(resolve(address.clone(), self.waker.clone())),
+            Server::Tcp(address) | Server::Tls(address) => {
+                State::Resolving(resolve(address.clone(), self.waker.clone()))
+            }
             Server::Unix(path) => match UnixStream::connect(path) {
                 Ok(stream) => self.connecting(Stream::Unix(stream), Vec::new().into_iter()),
                 Err(error) => State::Failed(error),
@@ -97,6 +110,7 @@ impl Link {
     /// Closes the connection, if there is one.
     pub fn close(&mut self) {
         if let State::Connecting { stream, .. } | State::Up(Up { stream, .. }) = &mut self.state {
+            stream.say_goodbye();
             let _ = self.registry.deregister(stream.source());
         }
         self.state = State::Down;
@@ -159,15 +173,27 @@ impl Link {
         self.close();
         let Some(address) = others.next() else { return Some(self.ended(error)) };
         self.state = match TcpStream::connect(address) {
-            Ok(stream) => self.connecting(Stream::Tcp(stream), others),
+            Ok(stream) => match self.over_tcp(stream) {
+                Ok(stream) => self.connecting(stream, others),
+                Err(error) => State::Failed(error),
+            },
             Err(error) => return self.next_address(others, error),
         };
         None
     }
 
+    /// What is spoken over a TCP connection to this server.
+    fn over_tcp(&self, stream: TcpStream) -> io::Result<Stream> {
+        #[cfg(feature = "tls")]
+        if let (Server::Tls(address), Some(trust)) = (&self.server, &self.tls) {
+            return Ok(Stream::Tls(Box::new(trust.stream(stream, address)?)));
+        }
+        Ok(Stream::Tcp(stream))
+    }
+
     fn go_on_connecting(&mut self) -> Option<Change> {
         let State::Connecting { stream, others, deadline } = &mut self.state else { return None };
-        let outcome = match stream.is_connected() {
+        let outcome = match stream.go_on_connecting() {
             Ok(false) if Instant::now() >= *deadline => Err(ErrorKind::TimedOut.into()),
             outcome => outcome,
         };
@@ -244,8 +270,13 @@ impl Up {
     }
 
     fn write(&mut self, client: &mut Client) {
-        while self.writable && !client.output().is_empty() {
-            match self.stream.write(client.output()) {
+        while self.writable && (self.stream.holds_output() || !client.output().is_empty()) {
+            let written = if self.stream.holds_output() {
+                self.stream.flush().map(|()| 0)
+            } else {
+                self.stream.write(client.output())
+            };
+            match written {
                 Ok(count) => client.sent(count),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.writable = false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -265,17 +296,48 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream,
             Stream::Unix(stream) => stream,
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => stream.socket_mut(),
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    fn shake_hands(&mut self) -> io::Result<bool> {
+        match self {
+            Stream::Tls(stream) => stream.shake_hands(),
+            _ => Ok(true),
+        }
+    }
+
+    /// Whether it has taken bytes that the socket has not; [`Write::flush`] goes on with them.
+    fn holds_output(&self) -> bool {
+        match self {
+            Stream::Tcp(_) | Stream::Unix(_) => false,
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => stream.holds_output(),
+        }
+    }
+
+    /// Tells the server that this is the end, where there is a word for it.
+    fn say_goodbye(&mut self) {
+        #[cfg(feature = "tls")]
+        if let Stream::Tls(stream) = self {
+            stream.say_goodbye();
         }
     }
 
     /// Whether the connection stands; an error if it never will.
-    fn is_connected(&self) -> io::Result<bool> {
+    fn go_on_connecting(&mut self) -> io::Result<bool> {
         let (error, peer) = match self {
             Stream::Tcp(stream) => (stream.take_error()?, stream.peer_addr().map(drop)),
             Stream::Unix(stream) => (stream.take_error()?, stream.peer_addr().map(drop)),
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => (stream.socket().take_error()?, stream.socket().peer_addr().map(drop)),
         };
         match (error, peer) {
             (Some(error), _) => Err(error),
+            #[cfg(feature = "tls")]
+            (None, Ok(())) if matches!(self, Stream::Tls(_)) => self.shake_hands(),
             (None, Ok(())) => Ok(true),
             (None, Err(error)) if error.kind() == ErrorKind::NotConnected => Ok(false),
             (None, Err(error)) => Err(error),
@@ -284,11 +346,15 @@ impl Stream {
 
     /// Sets what is good to have. A system that refuses it does not matter.
     fn prepare(&self) {
-        if let Stream::Tcp(stream) = self {
-            let _ = stream.set_nodelay(true);
-            let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4);
-            let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
-        }
+        let stream = match self {
+            Stream::Tcp(stream) => stream,
+            Stream::Unix(_) => return,
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => stream.socket(),
+        };
+        let _ = stream.set_nodelay(true);
+        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4);
+        let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
     }
 }
 
@@ -297,6 +363,8 @@ impl Read for Stream {
         match self {
             Stream::Tcp(stream) => stream.read(buffer),
             Stream::Unix(stream) => stream.read(buffer),
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => stream.read(buffer),
         }
     }
 }
@@ -306,11 +374,17 @@ impl Write for Stream {
         match self {
             Stream::Tcp(stream) => stream.write(bytes),
             Stream::Unix(stream) => stream.write(bytes),
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => stream.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        match self {
+            Stream::Tcp(_) | Stream::Unix(_) => Ok(()),
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => stream.flush(),
+        }
     }
 }
 

@@ -14,17 +14,26 @@ mod options;
 mod pipes;
 mod screen;
 mod signals;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use options::{Invocation, Options, Task};
 
+/// What `--version` prints.
+const VERSION: &str = if cfg!(feature = "tls") {
+    concat!("parlor-chat ", env!("CARGO_PKG_VERSION"), " (tls)\n")
+} else {
+    concat!("parlor-chat ", env!("CARGO_PKG_VERSION"), "\n")
+};
+
 fn main() -> ExitCode {
     match options::parse(std::env::args_os().skip(1)) {
         Ok(Invocation::Chat(options)) => chat(&options),
         Ok(Invocation::Help) => print(options::HELP),
-        Ok(Invocation::Version) => print(concat!("parlor-chat ", env!("CARGO_PKG_VERSION"), "\n")),
+        Ok(Invocation::Version) => print(VERSION),
         Err(error) => complain(&error, 2),
     }
 }

@@ -47,6 +47,8 @@ pub enum Server {
     Tcp(String),
     /// The path of a Unix stream socket.
     Unix(PathBuf),
+    /// `HOST:PORT` as for TCP, with TLS. Only with the feature `tls`.
+    Tls(String),
 }
 
 impl fmt::Display for Server {
@@ -54,6 +56,7 @@ impl fmt::Display for Server {
         match self {
             Server::Tcp(address) => f.write_str(address),
             Server::Unix(path) => write!(f, "unix:{}", path.display()),
+            Server::Tls(address) => write!(f, "tls:{address}"),
         }
     }
 }
@@ -74,6 +77,9 @@ pub enum Task {
 pub struct Options {
     /// Where the server is.
     pub server: Server,
+    /// Whose certificates are trusted, if not those of the system.
+    #[cfg_attr(not(feature = "tls"), allow(dead_code))]
+    pub ca: Option<PathBuf>,
     /// The nickname that was asked for.
     pub nickname: Option<String>,
     /// What to do.
@@ -113,8 +119,12 @@ pub fn parse(arguments: impl IntoIterator<Item: AsRef<OsStr>>) -> Result<Invocat
         Some(text) => server(&text).map_err(|why| format!("--server {text:?}: {why}"))?,
         None => Server::Tcp("127.0.0.1:7878".into()),
     };
-    if matches.opt_present("ca") {
-        return Err("--ca is for tls:, which needs the cargo feature `tls`".into());
+    let ca = matches.opt_str("ca").map(PathBuf::from);
+    if ca.is_some() && cfg!(not(feature = "tls")) {
+        return Err("--ca is for tls:, which is not built in; it needs the cargo feature `tls`".into());
+    }
+    if ca.is_some() && !matches!(server, Server::Tls(_)) {
+        return Err("--ca: the server's address does not begin with tls:".into());
     }
     let texts = matches.opt_strs("send");
     let task = match (texts.is_empty(), matches.opt_present("listen")) {
@@ -130,7 +140,7 @@ pub fn parse(arguments: impl IntoIterator<Item: AsRef<OsStr>>) -> Result<Invocat
         }
     }
     let nickname = matches.opt_str("nickname");
-    Ok(Invocation::Chat(Options { server, nickname, task, json: matches.opt_present("json"), rooms }))
+    Ok(Invocation::Chat(Options { server, ca, nickname, task, json: matches.opt_present("json"), rooms }))
 }
 
 fn parser() -> getopts::Options {
@@ -154,8 +164,14 @@ fn server(text: &str) -> Result<Server, String> {
             Ok(Server::Unix(path.into()))
         };
     }
-    if text.starts_with("tls:") {
-        return Err("TLS is not built in; it needs the cargo feature `tls`".into());
+    if let Some(address) = text.strip_prefix("tls:") {
+        if cfg!(not(feature = "tls")) {
+            return Err("TLS is not built in; it needs the cargo feature `tls`".into());
+        }
+        return match self::server(address)? {
+            Server::Tcp(address) => Ok(Server::Tls(address)),
+            _ => Err("tls: takes HOST:PORT".into()),
+        };
     }
     let Some((host, port)) = text.rsplit_once(':') else {
         return Err("neither HOST:PORT nor unix:PATH".into());
@@ -208,6 +224,7 @@ mod tests {
     fn without_options_it_talks_to_the_server_of_this_host() {
         let expected = Options {
             server: Server::Tcp("127.0.0.1:7878".into()),
+            ca: None,
             nickname: None,
             task: Task::Talk,
             json: false,
@@ -231,6 +248,21 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "tls")]
+    fn tls_is_an_address_of_its_own() {
+        let read = options("-s tls:[::1]:7879 --ca ca.pem");
+        assert_eq!((read.server, read.ca), (Server::Tls("[::1]:7879".into()), Some("ca.pem".into())));
+    }
+
+    #[test]
+    #[cfg(not(feature = "tls"))]
+    fn tls_that_is_not_built_in_is_refused() {
+        for line in ["-s tls:localhost:7879", "-s tls:localhost:7879 --ca ca.pem"] {
+            assert!(parse(line.split_whitespace()).expect_err(line).contains("cargo feature `tls`"));
+        }
+    }
+
+    #[test]
     fn mistakes_are_told_in_one_line() {
         for (line, word) in [
             ("--rate 3", "--rate"),
@@ -243,8 +275,9 @@ mod tests {
             ("-s [x]:7878", "IPv6"),
             ("-s :7878", "host"),
             ("-s unix:", "path"),
-            ("-s tls:localhost:7879", "`tls`"),
-            ("--ca file", "`tls`"),
+            ("--ca file", "tls"),
+            ("-s tls:localhost", if cfg!(feature = "tls") { "HOST:PORT" } else { "`tls`" }),
+            ("-s tls:unix:/x", if cfg!(feature = "tls") { "HOST:PORT" } else { "`tls`" }),
             ("--send x --listen ops", "exclude"),
         ] {
             let error = parse(line.split_whitespace()).expect_err(line);

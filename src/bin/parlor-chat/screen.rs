@@ -102,7 +102,7 @@ impl Chat {
         let mut signals = signals::catch(&[SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGWINCH])?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-        let mut link = Link::new(&options.server, poll.registry(), LINK, waker)?;
+        let mut link = Link::new(options, poll.registry(), LINK, waker)?;
         link.connect();
         let has_colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Ok(Chat {
