@@ -83,9 +83,10 @@ fn rooms_show_what_is_unread_and_who_is_called() {
     let mut terminal = Terminal::start(&address, USUAL, &["ops", "dev"]);
     terminal.see("2 dev");
     terminal.see("joined");
-    // The second room is joined when its message comes back.
     terminal.press("\x1b2");
-    terminal.see("joined");
+    terminal.wait("the second room is shown, and joined", |screen| {
+        screen.cell(2, 0).unwrap().inverse() && screen.contents().contains("joined")
+    });
     terminal.press("\x1b1");
     dev.say("dev", "one");
     dev.say("dev", "a contester is not called");

@@ -10,6 +10,11 @@ pub fn line(text: &str) -> String {
     visible(text, |c| c.escape_default().collect(), true)
 }
 
+/// One line for the screen, such as a name: everything that is not printable is escaped.
+pub fn screen_line(text: &str) -> String {
+    visible(text, |c| c.escape_default().collect(), false)
+}
+
 /// Text for the screen, in which line ends are kept and a tab is four spaces.
 pub fn screen(text: &str) -> String {
     let show = |c| match c {
@@ -139,6 +144,7 @@ mod tests {
     #[test]
     fn the_screen_has_lines_and_tabs() {
         assert_eq!(screen("a\n\tb\r\n"), "a\n    b\\r");
+        assert_eq!(screen_line("a\n\tb\r\n"), "a\\n\\tb\\r\\n");
     }
 
     #[test]
@@ -163,6 +169,7 @@ mod tests {
             prop_assert!(!line(&text).chars().any(char::is_control));
             prop_assert!(!screen(&text).chars().any(|c| c.is_control() && c != '\n'));
             prop_assert!(!screen(&text).chars().any(is_invisible));
+            prop_assert!(!screen_line(&text).chars().any(|c| c.is_control() || is_invisible(c)));
         }
     }
 }

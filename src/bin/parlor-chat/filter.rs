@@ -4,20 +4,23 @@
 //! than a little; when the input has ended and everything is answered and printed, end. A connection that is lost is
 //! the end too: a filter that went on would have lost lines without a word.
 
-use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Write};
+mod talk;
+
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token, Waker};
-use parlor::client::{Client, Event, Heard, Request, Room, Strange};
+use parlor::client::{Client, Request};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
+pub use talk::strange_words;
+use talk::{Talk, say};
 
 use crate::link::{Change, Link};
 use crate::options::{Options, Server, Task};
 use crate::pipes::{Input, Line, MAX_LINE_BYTES, Output};
-use crate::{escape, nickname, signals};
+use crate::signals;
 
 const LINK: Token = Token(0);
 const WAKER: Token = Token(1);
@@ -74,24 +77,6 @@ struct Filter {
     answered_at: Option<Instant>,
 }
 
-/// What the filter does with what it hears.
-struct Talk {
-    nickname: Option<String>,
-    rooms: Vec<Room>,
-    json: bool,
-    is_terminal: bool,
-    is_sending: bool,
-    /// Replies to come until there is a nickname and all rooms are joined.
-    preparing: usize,
-    /// The lines of input whose requests are not answered, in order.
-    lines: VecDeque<(u64, u64)>,
-    last_words: Option<String>,
-    was_strange: bool,
-    failed: bool,
-    /// A refusal after which nothing makes sense any more.
-    fatal: Option<String>,
-}
-
 impl Filter {
     fn new(options: &Options, is_terminal: bool) -> io::Result<Filter> {
         let poll = Poll::new()?;
@@ -105,19 +90,6 @@ impl Filter {
             _ => None,
         };
         let output = Output::new(io::stdout(), poll.registry(), OUTPUT)?;
-        let talk = Talk {
-            nickname: options.nickname.clone(),
-            rooms: options.rooms.clone(),
-            json: options.json,
-            is_terminal,
-            is_sending: matches!(options.task, Task::Send(_)),
-            preparing: 0,
-            lines: VecDeque::new(),
-            last_words: None,
-            was_strange: false,
-            failed: false,
-            fatal: None,
-        };
         Ok(Filter {
             poll,
             signals,
@@ -127,7 +99,7 @@ impl Filter {
             input,
             output,
             task: options.task.clone(),
-            talk,
+            talk: Talk::new(options, is_terminal),
             answered_at: None,
         })
     }
@@ -204,7 +176,7 @@ impl Filter {
             return None;
         }
         let (talk, output) = (&mut self.talk, &mut self.output);
-        self.link.turn(&mut self.client, |client, heard| talk.hear(client, heard, output))
+        self.link.turn(&mut self.client, |heard| talk.hear(heard, output))
     }
 
     fn has_room_ahead(&self) -> bool {
@@ -309,126 +281,4 @@ impl Filter {
         let rest = self.talk.unconfirmed(&self.client).map(|what| format!("; {what}")).unwrap_or_default();
         Err(End::Because(format!("connection to {server} lost: {why}{rest}")))
     }
-}
-
-impl Talk {
-    /// The connection stands: asks for the nickname and the rooms.
-    fn prepare(&mut self, client: &mut Client) {
-        match nickname::to_ask_for(self.nickname.as_deref()) {
-            Ok(nickname) => _ = client.request(Request::Login { nickname }),
-            Err(why) => say(&why),
-        }
-        if !self.is_sending {
-            for room in self.rooms.clone() {
-                client.request(Request::Join { room });
-            }
-        }
-        self.preparing = client.unanswered();
-    }
-
-    fn hear(&mut self, _: &mut Client, heard: Heard, output: &mut Output) {
-        match heard.event {
-            Event::Done { number, request } => {
-                self.answered(number, &request);
-                self.print_reply(&heard.line, output);
-            }
-            Event::Refused { number, request, why } => {
-                self.refused(number, &request, &why);
-                self.print_reply(&heard.line, output);
-            }
-            Event::Message { room, author, text, .. } => {
-                if self.json {
-                    self.print_json(&heard.line, output);
-                } else {
-                    let line = format!("[{room}] {author}: {text}");
-                    output.push(escape::line(&line).as_bytes());
-                }
-            }
-            Event::LastWords(why) => self.last_words = Some(escape::line(&why)),
-            Event::Strange(strange) => self.strange(strange, &heard.line),
-        }
-    }
-
-    fn print_reply(&self, line: &[u8], output: &mut Output) {
-        if self.json && self.is_sending {
-            self.print_json(line, output);
-        }
-    }
-
-    fn print_json(&self, line: &[u8], output: &mut Output) {
-        if self.is_terminal {
-            output.push(escape::json(&String::from_utf8_lossy(line)).as_bytes());
-        } else {
-            output.push(line);
-        }
-    }
-
-    /// Takes note of a reply; the line of input that it belongs to, if it does.
-    fn answered(&mut self, number: u64, request: &Request) -> Option<u64> {
-        if !matches!(request, Request::Send { .. }) {
-            self.preparing = self.preparing.saturating_sub(1);
-        }
-        match self.lines.front() {
-            Some((first, line)) if *first == number => {
-                let line = *line;
-                self.lines.pop_front();
-                Some(line)
-            }
-            _ => None,
-        }
-    }
-
-    fn refused(&mut self, number: u64, request: &Request, why: &str) {
-        let line = self.answered(number, request);
-        let why = escape::line(why);
-        match request {
-            Request::Login { nickname } if self.nickname.is_none() => {
-                say(&nickname::stays_a_guest(nickname, &why));
-            }
-            Request::Login { nickname } => self.fatal = Some(format!("nickname {nickname:?}: {why}")),
-            Request::Join { room } | Request::Leave { room } => {
-                self.fatal = Some(escape::line(&format!("cannot join {room}: {why}")));
-            }
-            Request::Send { room, .. } => {
-                self.failed = true;
-                match line {
-                    Some(line) => say(&format!("line {line}: {why}")),
-                    None => say(&escape::line(&format!("{room}: {why}"))),
-                }
-            }
-        }
-    }
-
-    fn strange(&mut self, strange: Strange, line: &[u8]) {
-        // Once is enough; a server that speaks something else may do so at length.
-        if !std::mem::replace(&mut self.was_strange, true) {
-            say(&strange_words(strange, line));
-        }
-    }
-
-    /// What is not known to have been carried out.
-    fn unconfirmed(&self, client: &Client) -> Option<String> {
-        match (client.unanswered(), self.lines.front()) {
-            (0, _) => None,
-            (_, Some((_, line))) => Some(format!("not confirmed from line {line} on")),
-            (count, None) => Some(format!("{count} requests not confirmed")),
-        }
-    }
-}
-
-/// What to say of a line that is not of the protocol.
-pub fn strange_words(strange: Strange, line: &[u8]) -> String {
-    let begin: String = String::from_utf8_lossy(line).chars().take(60).collect();
-    let what = match strange {
-        Strange::NotProtocol => "this is no line of a parlor server",
-        Strange::NotKnown => "the server said what this client does not know",
-        Strange::NotAsked => "the server answered what was not asked",
-        Strange::TooLong => return "the server sent a line that is too long to be true".into(),
-    };
-    format!("{what}: {}", escape::line(&begin))
-}
-
-/// A line on standard error. That nobody reads it is no failure.
-fn say(text: &str) {
-    let _ = writeln!(io::stderr(), "parlor-chat: {text}");
 }

@@ -13,16 +13,14 @@ use std::{thread, vec};
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token, Waker, event};
 use parlor::client::{Client, Heard};
-use socket2::{SockRef, TcpKeepalive};
 
 use crate::options::{Options, Server};
+use crate::stream::Stream;
 #[cfg(feature = "tls")]
 use crate::tls;
 
 /// How long one address is tried.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// After so long without a word, the system asks whether the server is still there.
-const KEEPALIVE: Duration = Duration::from_secs(60);
 /// So many bytes are read before other things get their turn.
 const READ_BUDGET: usize = 256 << 10;
 
@@ -66,13 +64,6 @@ struct Up {
     writable: bool,
     /// Writing has failed. What the server said before is still read.
     broken: Option<io::Error>,
-}
-
-enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-    #[cfg(feature = "tls")]
-    Tls(Box<tls::TlsStream>),
 }
 
 impl Link {
@@ -142,7 +133,7 @@ impl Link {
     }
 
     /// Goes on connecting, or reads, hands out what was heard, and writes what the client has to say.
-    pub fn turn(&mut self, client: &mut Client, heard: impl FnMut(&mut Client, Heard)) -> Option<Change> {
+    pub fn turn(&mut self, client: &mut Client, heard: impl FnMut(Heard)) -> Option<Change> {
         match &mut self.state {
             State::Down => None,
             State::Resolving(answer) => match answer.try_recv() {
@@ -214,7 +205,7 @@ impl Link {
         }
     }
 
-    fn exchange(&mut self, client: &mut Client, heard: impl FnMut(&mut Client, Heard)) -> Option<Change> {
+    fn exchange(&mut self, client: &mut Client, heard: impl FnMut(Heard)) -> Option<Change> {
         let State::Up(up) = &mut self.state else { return None };
         // What is heard may give the client something to say, so reading comes first.
         match up.read(&mut self.buffer, client, heard) {
@@ -248,7 +239,7 @@ impl Up {
         &mut self,
         buffer: &mut [u8],
         client: &mut Client,
-        mut heard: impl FnMut(&mut Client, Heard),
+        mut heard: impl FnMut(Heard),
     ) -> io::Result<()> {
         let mut budget = READ_BUDGET;
         while self.readable && budget > 0 {
@@ -258,7 +249,7 @@ impl Up {
                     budget = budget.saturating_sub(count);
                     let mut received = buffer.get(..count).unwrap_or_default();
                     while let Some(event) = client.hear(&mut received) {
-                        heard(client, event);
+                        heard(event);
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.readable = false,
@@ -287,103 +278,6 @@ impl Up {
                     self.broken = Some(error);
                 }
             }
-        }
-    }
-}
-
-impl Stream {
-    fn source(&mut self) -> &mut dyn event::Source {
-        match self {
-            Stream::Tcp(stream) => stream,
-            Stream::Unix(stream) => stream,
-            #[cfg(feature = "tls")]
-            Stream::Tls(stream) => stream.socket_mut(),
-        }
-    }
-
-    #[cfg(feature = "tls")]
-    fn shake_hands(&mut self) -> io::Result<bool> {
-        match self {
-            Stream::Tls(stream) => stream.shake_hands(),
-            _ => Ok(true),
-        }
-    }
-
-    /// Whether it has taken bytes that the socket has not; [`Write::flush`] goes on with them.
-    fn holds_output(&self) -> bool {
-        match self {
-            Stream::Tcp(_) | Stream::Unix(_) => false,
-            #[cfg(feature = "tls")]
-            Stream::Tls(stream) => stream.holds_output(),
-        }
-    }
-
-    /// Tells the server that this is the end, where there is a word for it.
-    fn say_goodbye(&mut self) {
-        #[cfg(feature = "tls")]
-        if let Stream::Tls(stream) = self {
-            stream.say_goodbye();
-        }
-    }
-
-    /// Whether the connection stands; an error if it never will.
-    fn go_on_connecting(&mut self) -> io::Result<bool> {
-        let (error, peer) = match self {
-            Stream::Tcp(stream) => (stream.take_error()?, stream.peer_addr().map(drop)),
-            Stream::Unix(stream) => (stream.take_error()?, stream.peer_addr().map(drop)),
-            #[cfg(feature = "tls")]
-            Stream::Tls(stream) => (stream.socket().take_error()?, stream.socket().peer_addr().map(drop)),
-        };
-        match (error, peer) {
-            (Some(error), _) => Err(error),
-            #[cfg(feature = "tls")]
-            (None, Ok(())) if matches!(self, Stream::Tls(_)) => self.shake_hands(),
-            (None, Ok(())) => Ok(true),
-            (None, Err(error)) if error.kind() == ErrorKind::NotConnected => Ok(false),
-            (None, Err(error)) => Err(error),
-        }
-    }
-
-    /// Sets what is good to have. A system that refuses it does not matter.
-    fn prepare(&self) {
-        let stream = match self {
-            Stream::Tcp(stream) => stream,
-            Stream::Unix(_) => return,
-            #[cfg(feature = "tls")]
-            Stream::Tls(stream) => stream.socket(),
-        };
-        let _ = stream.set_nodelay(true);
-        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4);
-        let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
-    }
-}
-
-impl Read for Stream {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(stream) => stream.read(buffer),
-            Stream::Unix(stream) => stream.read(buffer),
-            #[cfg(feature = "tls")]
-            Stream::Tls(stream) => stream.read(buffer),
-        }
-    }
-}
-
-impl Write for Stream {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(stream) => stream.write(bytes),
-            Stream::Unix(stream) => stream.write(bytes),
-            #[cfg(feature = "tls")]
-            Stream::Tls(stream) => stream.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Stream::Tcp(_) | Stream::Unix(_) => Ok(()),
-            #[cfg(feature = "tls")]
-            Stream::Tls(stream) => stream.flush(),
         }
     }
 }

@@ -14,6 +14,7 @@ mod options;
 mod pipes;
 mod screen;
 mod signals;
+mod stream;
 #[cfg(feature = "tls")]
 mod tls;
 

@@ -10,6 +10,7 @@ mod keys;
 mod pane;
 mod terminal;
 mod view;
+mod words;
 mod wrap;
 
 use std::collections::hash_map::RandomState;
@@ -211,7 +212,7 @@ impl Chat {
         let (app, is_dirty) = (&mut self.app, &mut self.is_dirty);
         let mut heard = Vec::new();
         // The app has the client, so it hears what was said after the turn.
-        let change = self.link.turn(&mut app.client, |_, event| heard.push(event));
+        let change = self.link.turn(&mut app.client, |event| heard.push(event));
         *is_dirty |= !heard.is_empty() || change.is_some();
         heard.into_iter().for_each(|heard| app.hear(heard));
         match change {

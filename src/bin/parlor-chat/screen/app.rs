@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use parlor::client::{Client, Event, Heard, Request, Room};
 
 use super::clock::Clock;
-use super::command::{self, Command};
+use super::command::Command;
 use super::input::InputLine;
 use super::keys::Key;
 use super::pane::Pane;
+use super::words;
 use crate::options::Options;
 use crate::{escape, filter, nickname};
 
@@ -66,7 +67,7 @@ impl App {
         panes.extend(options.rooms.iter().cloned().map(|room| Pane::new(Some(room))));
         App {
             client: Client::new(),
-            server: escape::line(&options.server.to_string()),
+            server: escape::screen_line(&options.server.to_string()),
             connection: Connection::Connecting,
             current: panes.len().min(2) - 1,
             panes,
@@ -152,7 +153,7 @@ impl App {
         let was_connected = self.connection == Connection::Connected;
         self.connection = Connection::Lost { next_try: Instant::now() + pause };
         self.nickname_again = None;
-        let why = self.last_words.take().unwrap_or_else(|| escape::line(why));
+        let why = self.last_words.take().unwrap_or_else(|| escape::screen_line(why));
         self.notice_of_server(&format!("no connection to {}: {why}", self.server));
         if !was_connected {
             return;
@@ -181,8 +182,8 @@ impl App {
         match heard.event {
             Event::Message { room, author, text, own } => self.message(&room, &author, &text, own),
             Event::Done { request, .. } => self.done(request),
-            Event::Refused { request, why, .. } => self.refused(request, &escape::line(&why)),
-            Event::LastWords(why) => self.last_words = Some(escape::line(&why)),
+            Event::Refused { request, why, .. } => self.refused(request, &escape::screen_line(&why)),
+            Event::LastWords(why) => self.last_words = Some(escape::screen_line(&why)),
             Event::Strange(strange) => {
                 if !std::mem::replace(&mut self.was_strange, true) {
                     self.notice_of_server(&filter::strange_words(strange, &heard.line));
@@ -194,10 +195,10 @@ impl App {
     fn message(&mut self, room: &Room, author: &str, text: &str, own: bool) {
         let Some(at) = self.find(room) else {
             let room = room.to_string();
-            return self.notice_of_server(&escape::line(&format!("[{room}] {author}: {text}")));
+            return self.notice_of_server(&escape::screen_line(&format!("[{room}] {author}: {text}")));
         };
         let names = [self.client.nickname(), self.client.wanted_nickname()];
-        let mentions_me = !own && names.iter().flatten().any(|name| mentions(text, name));
+        let mentions_me = !own && names.iter().flatten().any(|name| words::mentions(text, name));
         let time = self.clock.now();
         let is_current = at == self.current;
         let Some(pane) = self.panes.get_mut(at) else { return };
@@ -213,7 +214,7 @@ impl App {
             Request::Login { nickname } => {
                 self.was_login_answered = true;
                 self.is_nickname_taken = false;
-                self.notice(&format!("you are {}", escape::line(&nickname)));
+                self.notice(&format!("you are {}", escape::screen_line(&nickname)));
             }
             Request::Join { room } => self.joined(&room),
             Request::Leave { room } => {
@@ -226,7 +227,7 @@ impl App {
             Request::Send { room, text } => {
                 // In a room that was joined it comes back as a message.
                 if !self.client.is_in(&room) {
-                    let text = escape::line(&format!("sent to {room}: {text}"));
+                    let text = escape::screen_line(&format!("sent to {room}: {text}"));
                     self.notice_in(&room, &text);
                 }
             }
@@ -255,21 +256,21 @@ impl App {
         match request {
             Request::Login { nickname } => self.nickname_refused(&nickname, why),
             Request::Join { room } => {
-                self.notice_in(&room, &escape::line(&format!("cannot join {room}: {why}")));
+                self.notice_in(&room, &escape::screen_line(&format!("cannot join {room}: {why}")));
             }
             Request::Leave { room } => {
-                self.notice_in(&room, &escape::line(&format!("cannot leave {room}: {why}")));
+                self.notice_in(&room, &escape::screen_line(&format!("cannot leave {room}: {why}")));
             }
             Request::Send { room, text } => {
                 let begin: String = text.chars().take(60).collect();
-                self.notice_in(&room, &escape::line(&format!("not sent to {room}: {why}: {begin}")));
+                self.notice_in(&room, &escape::screen_line(&format!("not sent to {room}: {why}: {begin}")));
             }
         }
     }
 
     fn nickname_refused(&mut self, nickname: &str, why: &str) {
         let is_first = !std::mem::replace(&mut self.was_login_answered, true);
-        let name = escape::line(nickname);
+        let name = escape::screen_line(nickname);
         let was_ours = self.client.wanted_nickname() == Some(nickname);
         if was_ours && self.client.nickname() != Some(nickname) && why.starts_with("Nickname already in use")
         {
@@ -347,7 +348,7 @@ impl App {
         }
         let command = match Command::parse(self.input.text()) {
             Ok(command) => command,
-            Err(why) => return self.notice(&escape::line(&why)),
+            Err(why) => return self.notice(&escape::screen_line(&why)),
         };
         let needs_server = !matches!(command, Command::Help | Command::Quit);
         if needs_server && self.connection != Connection::Connected {
@@ -436,40 +437,6 @@ impl App {
 
     fn complete(&mut self, backwards: bool) {
         let (panes, current) = (&self.panes, self.current);
-        self.input.complete(backwards, |before| choices(panes, current, before));
+        self.input.complete(backwards, |before| words::choices(panes, current, before));
     }
-}
-
-/// What can stand in the place of the last word before the cursor: commands, rooms, names.
-fn choices(panes: &[Pane], current: usize, before: &str) -> (usize, Vec<String>) {
-    let begins = |text: &str, with: &str| text.to_lowercase().starts_with(&with.to_lowercase());
-    if before.starts_with('/') && !before.contains(' ') {
-        let names = command::NAMES.iter().filter(|name| begins(name, before));
-        return (0, names.map(|name| name.to_string()).collect());
-    }
-    let rooms = || panes.iter().filter_map(|pane| pane.room.as_ref().map(Room::to_string));
-    for (command, end) in [("/join ", ""), ("/leave ", ""), ("/msg ", " ")] {
-        let Some(word) = before.strip_prefix(command) else { continue };
-        if end.is_empty() || !word.contains(' ') {
-            let rooms = rooms().filter(|room| begins(room, word));
-            return (command.len(), rooms.map(|room| format!("{room}{end}")).collect());
-        }
-    }
-    let kept = before.rfind(' ').map_or(0, |space| space + 1);
-    let word = before.get(kept..).unwrap_or_default();
-    let end = if kept == 0 { ": " } else { " " };
-    let names = panes.get(current).into_iter().flat_map(Pane::names);
-    let names = names.filter(|name| begins(name, word)).map(|name| format!("{name}{end}"));
-    (kept, names.collect())
-}
-
-/// Whether the text has the name in it as a word, in whatever case.
-fn mentions(text: &str, name: &str) -> bool {
-    let (text, name) = (text.to_lowercase(), name.to_lowercase());
-    !name.is_empty()
-        && text.match_indices(&name).any(|(at, _)| {
-            let before = text.get(..at).and_then(|text| text.chars().next_back());
-            let after = text.get(at + name.len()..).and_then(|text| text.chars().next());
-            !before.into_iter().chain(after).any(char::is_alphanumeric)
-        })
 }

@@ -50,7 +50,7 @@ pub struct Row<'a> {
 
 impl Entry {
     fn message(time: &str, author: &str, text: &str, own: bool, mentions_me: bool) -> Entry {
-        let author = cut(&escape::line(author), MAX_NAME_CHARS);
+        let author = cut(&escape::screen_line(author), MAX_NAME_CHARS);
         let text = cut(&escape::screen(text), MAX_TEXT_CHARS);
         Entry::new(Kind::Message { own, mentions_me }, time, &format!("{author}: "), &text)
     }
@@ -131,7 +131,7 @@ pub struct Pane {
 impl Pane {
     pub fn new(room: Option<Room>) -> Pane {
         let title = match &room {
-            Some(room) => cut(&escape::line(&room.to_string()), MAX_NAME_CHARS),
+            Some(room) => cut(&escape::screen_line(&room.to_string()), MAX_NAME_CHARS),
             None => "(server)".into(),
         };
         Pane {

@@ -278,11 +278,11 @@ fn state(app: &App, width: usize) -> String {
         Connection::Connected => app.client.nickname(),
         _ => app.client.wanted_nickname(),
     };
-    let mut nickname = escape::line(known.unwrap_or("guest"));
+    let mut nickname = escape::screen_line(known.unwrap_or("guest"));
     if app.is_nickname_taken
         && let Some(wanted) = app.client.wanted_nickname()
     {
-        nickname.push_str(&format!(" ({} is in use)", escape::line(wanted)));
+        nickname.push_str(&format!(" ({} is in use)", escape::screen_line(wanted)));
     }
     if width < 40 {
         format!("{connection} {nickname}")
