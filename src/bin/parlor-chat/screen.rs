@@ -313,3 +313,6 @@ fn pause(failures: u32) -> Duration {
     let chance = RandomState::new().build_hasher().finish() % 1000;
     longest - longest / 2 * u32::try_from(chance).unwrap_or(0) / 1000
 }
+
+#[cfg(test)]
+mod tests;
