@@ -274,6 +274,33 @@ fn a_reader_that_has_enough_ends_it() {
 }
 
 #[test]
+fn a_text_is_sent_though_nobody_reads_the_replies() {
+    let (_server, address) = Parlor::serve(&[]);
+    let mut ops = member(&address, "ops");
+    for arguments in [&["--send", "hi", "ops"][..], &["--json", "--send", "hi", "ops"]] {
+        let (reader, writer) = pipe().unwrap();
+        drop(reader);
+        let mut command = command(&address, arguments);
+        let child = command.stdin(Stdio::null()).stdout(writer).spawn();
+        assert_eq!(wait(&mut child.unwrap()).code(), Some(0), "{arguments:?}");
+        assert_eq!(heard(&mut ops).1, "hi");
+    }
+}
+
+#[test]
+fn lines_that_are_not_sent_because_nobody_reads_are_told() {
+    // Slow enough for most of the lines to wait when the first one has come back.
+    let (_server, address) = Parlor::serve(&["--rate", "1"]);
+    let mut running = Running::start(&address, &["ops"]);
+    running.write("line\n".repeat(50));
+    assert_eq!(running.line(), "[ops] tester: line");
+    running.stop_reading();
+    let ended = running.ended();
+    assert_eq!((ended.code, ended.errors.len()), (Some(1), 1), "{:?}", ended.errors);
+    assert!(ended.errors[0].contains("not confirmed from line"), "{:?}", ended.errors);
+}
+
+#[test]
 fn a_signal_ends_it_though_nobody_reads() {
     let (_server, address) = Parlor::serve(&["--max-pending", "1G", "--max-memory", "1G"]);
     let (reader, writer) = pipe().unwrap();

@@ -67,6 +67,11 @@ impl Running {
         Some(String::from_utf8(line).unwrap())
     }
 
+    /// Closes its standard output, once it has printed another line.
+    pub fn stop_reading(&mut self) {
+        self.lines = mpsc::channel().1;
+    }
+
     /// The next line of standard error.
     pub fn error(&mut self) -> String {
         String::from_utf8(self.errors.recv_timeout(PATIENCE).expect("an error")).unwrap()

@@ -45,7 +45,10 @@ pub fn run(options: &Options, is_terminal: bool) -> Result<bool, String> {
     let mut filter = Filter::new(options, is_terminal).map_err(|error| error.to_string())?;
     match filter.run() {
         Ok(()) => Ok(!filter.talk.failed),
-        Err(End::NobodyReads) => Ok(!filter.talk.failed),
+        Err(End::NobodyReads) => match filter.talk.unconfirmed(&filter.client) {
+            Some(what) => Err(format!("nobody reads standard output: {what}")),
+            None => Ok(!filter.talk.failed),
+        },
         Err(End::Because(why)) => Err(why),
     }
 }
@@ -160,7 +163,12 @@ impl Filter {
             match event.token() {
                 LINK => self.link.note(event),
                 INPUT => self.input.iter_mut().for_each(Input::note),
-                OUTPUT => self.output.note(event).map_err(|_| End::NobodyReads)?,
+                OUTPUT => {
+                    let is_closed = self.output.note(event).is_err();
+                    if is_closed && !matches!(self.task, Task::Send(_)) {
+                        return Err(End::NobodyReads);
+                    }
+                }
                 _ => {}
             }
         }
@@ -221,10 +229,18 @@ impl Filter {
     }
 
     fn write(&mut self) -> Result<(), End> {
-        self.output.write(self.poll.registry()).map_err(|error| match error.kind() {
+        let written = self.output.write(self.poll.registry()).map_err(|error| match error.kind() {
             ErrorKind::BrokenPipe => End::NobodyReads,
             _ => End::Because(format!("standard output: {error}")),
-        })
+        });
+        match written {
+            // What is to be sent is sent all the same.
+            Err(End::NobodyReads) if matches!(self.task, Task::Send(_)) => {
+                self.output.discard();
+                Ok(())
+            }
+            written => written,
+        }
     }
 
     /// Prints what was heard before the end; until then, if there is a deadline.

@@ -172,6 +172,11 @@ impl Output {
         self.waiting.push(b'\n');
     }
 
+    /// Forgets what waits.
+    pub fn discard(&mut self) {
+        self.waiting.clear();
+    }
+
     /// How many bytes wait.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
