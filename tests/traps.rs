@@ -297,6 +297,7 @@ fn a_short_write_goes_on_where_it_stopped() {
     }
     reader_socket.0.borrow_mut().room = None;
     hub.event(reader, WRITABLE, NOW);
+    turn(&mut hub);
     assert_eq!(reader_socket.gets(), texts);
     assert_eq!(hub.memory_bytes(), 0, "what waited is given back");
 }

@@ -145,7 +145,7 @@ impl<T: Transport> Hub<T> {
     /// The server ends a connection.
     pub(super) fn log_disconnect(&mut self, client: ClientId, reason: DisconnectReason) {
         let limiter = self.log_limiter.by_reason.get_mut(reason.kind());
-        if let Some(left_out) = limiter.and_then(|limiter| limiter.admit(self.now)) {
+        if let Some(left_out) = limiter.and_then(|limiter| limiter.admit(self.now.into())) {
             self.log_ended(client, reason.words(), left_out);
         }
     }
@@ -153,7 +153,7 @@ impl<T: Transport> Hub<T> {
     /// A client that has closed its side is given up, because it takes nothing of what waits for it.
     pub(super) fn log_gave_up(&mut self, client: ClientId) {
         if self.stop_at.is_none()
-            && let Some(left_out) = self.log_limiter.closed.admit(self.now)
+            && let Some(left_out) = self.log_limiter.closed.admit(self.now.into())
         {
             self.log_ended(client, "has closed its side and takes nothing", left_out);
         }
@@ -161,7 +161,7 @@ impl<T: Transport> Hub<T> {
 
     /// A peer has not answered.
     pub(super) fn log_vanished(&mut self, client: ClientId) {
-        if let Some(left_out) = self.log_limiter.closed.admit(self.now) {
+        if let Some(left_out) = self.log_limiter.closed.admit(self.now.into()) {
             self.log_ended(client, "has not answered", left_out);
         }
     }
@@ -169,10 +169,8 @@ impl<T: Transport> Hub<T> {
     fn log_ended(&self, client: ClientId, why: &str, left_out: u64) {
         let Some(connection) = self.connections.get(client as usize) else { return };
         let (peer, waited, name) = (connection.peer, self.waiting_bytes(client), self.name(client));
-        if left_out > 0 {
-            log::info!("disconnected {left_out} more: {why}");
-        }
-        log::info!("{peer}: disconnected: {why}, {waited} bytes waited, {name}");
+        let before = if left_out > 0 { format!("{left_out} more before, ") } else { String::new() };
+        log::info!("{peer}: disconnected: {why}, {waited} bytes waited, {before}{name}");
     }
 
     /// A client has gone of itself.

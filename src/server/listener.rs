@@ -166,7 +166,7 @@ impl Listener {
                 #[cfg(not(any(target_os = "linux", target_os = "android")))]
                 let _ = stream.set_nodelay(true);
                 let user_timeout_s = *user_timeout_s;
-                Ok((Socket::Tcp(Tcp::new(stream, user_timeout_s)), Peer::Tcp(from)))
+                Ok((Socket::Tcp(Tcp::new(stream, user_timeout_s)), Peer::from(from)))
             }
             Kind::Unix { listener, .. } => {
                 let (stream, _) = listener.accept()?;
