@@ -53,6 +53,8 @@
 pub mod batch;
 pub mod budget;
 pub mod chat;
+#[cfg(feature = "chat")]
+pub mod client;
 pub mod connection;
 pub mod deadlines;
 pub mod dispatch;
