@@ -3,11 +3,11 @@
 
 use std::fmt;
 
+use crate::batch::Memory;
 use crate::chat::{Chat, ClientId, Refusal, RoomId};
 use crate::fanout::Fanout;
 use crate::lines::Found;
 use crate::options::Options;
-use crate::outbox::Memory;
 use crate::protocol::{self, DisconnectReason, Error, Parsed, Request};
 
 /// What a request that was carried out has led to.

@@ -50,8 +50,11 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod batch;
 pub mod budget;
 pub mod chat;
+#[cfg(feature = "chat")]
+pub mod client;
 pub mod connection;
 pub mod deadlines;
 pub mod dispatch;

@@ -6,6 +6,7 @@
 //! does not wait while anybody is.
 
 mod accept;
+mod entrance;
 mod listener;
 mod notify;
 mod signals;
@@ -24,6 +25,7 @@ use crate::hub::{Counters, Hub};
 use crate::options::Options;
 use crate::transport::Event;
 use accept::Gate;
+use entrance::Entrance;
 use listener::Listener;
 pub use listener::{Address, Bound};
 use signals::{Request, Signals};
@@ -35,6 +37,8 @@ const EVENTS_PER_TURN: usize = 1024;
 
 /// Tokens below this are the hub's numbers of connections; the listeners count up from it.
 const FIRST_LISTENER: usize = usize::MAX / 2;
+/// From here on they are those of connections that are no clients yet.
+const FIRST_WAITING: usize = FIRST_LISTENER + usize::MAX / 8;
 const WAKER: Token = Token(usize::MAX - 1);
 const SIGNALS: Token = Token(usize::MAX - 2);
 
@@ -149,6 +153,7 @@ struct Loop {
     hub: Hub<Socket>,
     listeners: Vec<Listener>,
     gate: Gate,
+    entrance: Entrance,
     signals: Option<Signals>,
     stopper: Stopper,
     stopping: bool,
@@ -165,6 +170,7 @@ impl Loop {
             hub: Hub::new(&options),
             listeners,
             gate: Gate::default(),
+            entrance: Entrance::default(),
             signals,
             stopper,
             stopping: false,
@@ -194,6 +200,7 @@ impl Loop {
             if self.stopper.wanted.load(Ordering::Acquire) && !self.stopping {
                 self.stop("asked to", now);
             }
+            self.let_in(now);
             self.accept(now);
             self.hub.turn(now);
             self.tell_stats(now);
@@ -208,18 +215,16 @@ impl Loop {
     }
 
     fn dispatch(&mut self, token: Token, event: &PollEvent, now: Duration) {
-        if let Some(index) = token.0.checked_sub(FIRST_LISTENER) {
+        let hung_up = event.is_read_closed() || event.is_error();
+        let (readable, writable) = (event.is_readable(), event.is_writable());
+        let event = Event { readable, writable, hung_up, urgent: event.is_priority() };
+        if let Some(waiting) = token.0.checked_sub(FIRST_WAITING) {
+            self.entrance.event(waiting, event);
+        } else if let Some(index) = token.0.checked_sub(FIRST_LISTENER) {
             if let Some(listener) = self.listeners.get_mut(index) {
                 listener.ready = true;
             }
         } else if let Ok(client) = ClientId::try_from(token.0) {
-            let hung_up = event.is_read_closed() || event.is_error();
-            let event = Event {
-                readable: event.is_readable(),
-                writable: event.is_writable(),
-                hung_up,
-                urgent: event.is_priority(),
-            };
             self.hub.event(client, event, now);
         }
     }
@@ -230,7 +235,8 @@ impl Loop {
         let hub = self.hub.wait(now);
         let accept = self.next_accept().map(|at| at.saturating_sub(now));
         let stats = self.next_stats.map(|at| at.saturating_sub(now));
-        [hub, accept, stats].into_iter().flatten().min()
+        let entrance = self.entrance.wait(now);
+        [hub, accept, entrance, stats].into_iter().flatten().min()
     }
 
     /// Acts on the signals that have come. The number of the one that ends the server at once, if one does.
@@ -260,6 +266,7 @@ impl Loop {
         }
         self.stopping = true;
         self.listeners.clear();
+        self.entrance.clear();
         self.hub.stop(now);
     }
 

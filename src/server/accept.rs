@@ -3,9 +3,8 @@
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
-use mio::{Interest, Token};
-
 use super::Loop;
+use super::entrance::Entrant;
 
 /// The most connections that are accepted from one listener in one turn: a storm of them must not keep the clients that
 /// are there waiting.
@@ -59,7 +58,7 @@ impl Loop {
     pub(super) fn accept(&mut self, now: Duration) {
         if let Some(closed) = &self.gate.closed
             && now < closed.until
-            && self.hub.connections_len() >= closed.connections
+            && self.connections_len() >= closed.connections
         {
             return;
         }
@@ -76,8 +75,7 @@ impl Loop {
     /// When to try again: at once, after a time, or not before an event.
     pub(super) fn next_accept(&self) -> Option<Duration> {
         let waiting = self.listeners.iter().any(|listener| listener.ready);
-        let closed =
-            self.gate.closed.as_ref().filter(|closed| self.hub.connections_len() >= closed.connections);
+        let closed = self.gate.closed.as_ref().filter(|closed| self.connections_len() >= closed.connections);
         waiting.then(|| closed.map_or(Duration::ZERO, |closed| closed.until))
     }
 
@@ -88,17 +86,12 @@ impl Loop {
         };
         let error = match listener.accept() {
             Ok((socket, peer)) => {
-                let client = self.hub.connect(socket, peer, now);
-                let Some(socket) = self.hub.transport_mut(client) else { return true };
-                let both = Interest::READABLE | Interest::WRITABLE;
-                #[cfg(any(target_os = "linux", target_os = "android"))]
-                let both = both | Interest::PRIORITY;
-                match self.poll.registry().register(socket.source(), Token(client as usize), both) {
+                let (behind_proxy, spoken) = (listener.is_behind_proxy(), listener.spoken());
+                match self.take_in(Entrant { socket, peer, spoken }, behind_proxy, now) {
                     Ok(()) => return true,
+                    // It may be counted until the end of the turn; that it goes then is no reason to try again.
                     Err(error) => {
-                        self.hub.abandon(client);
-                        // It is counted until the end of the turn; that it goes then is no reason to try again.
-                        return self.close_gate(&error, self.hub.connections_len() - 1, now);
+                        return self.close_gate(&error, self.connections_len().saturating_sub(1), now);
                     }
                 }
             }
@@ -119,12 +112,16 @@ impl Loop {
             | ErrorKind::NetworkUnreachable
             | ErrorKind::PermissionDenied
             | ErrorKind::TimedOut => true,
-            _ => self.close_gate(&error, self.hub.connections_len(), now),
+            _ => self.close_gate(&error, self.connections_len(), now),
         }
     }
 
-    /// Accepts no more until the time is over or fewer connections are left. Always false: not to go on.
+    /// Accepts no more until the time is over or fewer connections are left. Whether to go on all the same.
     fn close_gate(&mut self, error: &io::Error, connections: usize, now: Duration) -> bool {
+        // Somebody who has not said for a while who he is makes room for the next.
+        if self.entrance.close_stale(now) {
+            return true;
+        }
         self.gate.closed = Some(Closed { until: now + RETRY_AFTER, connections });
         self.gate.failures += 1;
         if !self.gate.told && self.gate.may_tell(now) {
