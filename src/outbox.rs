@@ -30,11 +30,11 @@ const GATHER_BYTES: usize = 64 << 10;
 const DIRECT_BYTES: usize = 16 << 10;
 
 /// What an outbox may keep for its next use: bytes of lines, and pieces. Few may keep much.
-const SPARE: (usize, usize) = (KEPT_BYTES_MIN, PIECES_MIN);
+const SPARE: (usize, usize) = (512, 8);
 const LARGE_SPARE: (usize, usize) = (2 * GATHER_BYTES, 256);
 
-/// The capacity of a new queue. See [`KEPT_BYTES_MIN`].
-const PIECES_MIN: usize = KEPT_BYTES_MIN.div_ceil(size_of::<Piece>());
+/// The least capacity of a queue that has to wait. See [`KEPT_BYTES_MIN`].
+const KEPT_PIECES_MIN: usize = KEPT_BYTES_MIN.div_ceil(size_of::<Piece>());
 
 /// A part of what waits. It ends with a line's end.
 #[derive(Debug)]
@@ -87,6 +87,25 @@ pub struct Scratch {
     framed: Vec<u8>,
 }
 
+impl Scratch {
+    /// Sends bytes from where they lie, until all are out or the transport takes no more.
+    ///
+    /// # Errors
+    /// The transport's.
+    pub fn send_all(&mut self, transport: &mut impl Transport, bytes: &[u8]) -> io::Result<Written> {
+        let mut written = Written::default();
+        while let Some(rest) = bytes.get(written.bytes..).filter(|rest| !rest.is_empty() && !written.blocked)
+        {
+            written.calls += 1;
+            match transport.send(rest, &mut self.framed)? {
+                Sent::Bytes(bytes) => written.bytes += bytes,
+                Sent::Blocked => written.blocked = true,
+            }
+        }
+        Ok(written)
+    }
+}
+
 /// How writing went on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Written {
@@ -119,9 +138,6 @@ impl Outbox {
     /// Appends a line for this client alone, which `write` writes.
     pub fn line(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let before = self.lines.len();
-        if self.lines.capacity() == 0 {
-            self.lines.reserve_exact(KEPT_BYTES_MIN);
-        }
         write(&mut self.lines);
         debug_assert!(self.lines.ends_with(b"\n"));
         self.own_bytes += self.lines.len() - before;
@@ -137,7 +153,6 @@ impl Outbox {
         }
         *(if own { &mut self.own_bytes } else { &mut self.others_bytes }) += (end - start) as usize;
         self.queue_lines();
-        self.reserve_pieces();
         match self.pieces.back_mut() {
             Some(Piece::Range { batch: last, end: last_end, own: last_own, .. })
                 if *last_own == own && *last_end == start && last == batch =>
@@ -148,6 +163,27 @@ impl Outbox {
         }
     }
 
+    /// Queues what a write has left of a batch, for a client for which nothing else waits.
+    pub fn rest(&mut self, batch: &Batch, start: u32, end: u32) {
+        debug_assert!(self.is_empty() && start < end);
+        self.mid_line = start > 0 && !batch.range(start - 1, start).ends_with(b"\n");
+        self.others_bytes += (end - start) as usize;
+        self.pieces.push_back(Piece::Range { batch: batch.clone(), start, end, own: false });
+        self.wait();
+        self.recount();
+    }
+
+    /// A write has left something. What has to wait is no small block of the heap.
+    fn wait(&mut self) {
+        self.has_waited = true;
+        if !self.pieces.is_empty() && self.pieces.capacity() < KEPT_PIECES_MIN {
+            self.pieces.reserve_exact(KEPT_PIECES_MIN - self.pieces.len());
+        }
+        if !self.lines.is_empty() && self.lines.capacity() < KEPT_BYTES_MIN {
+            self.lines.reserve_exact(KEPT_BYTES_MIN - self.lines.len());
+        }
+    }
+
     /// The lines that are not in the queue yet become a piece of it.
     fn queue_lines(&mut self) {
         let bytes = (self.lines.len() - self.lines_start - self.lines_queued) as u32;
@@ -155,16 +191,9 @@ impl Outbox {
             return;
         }
         self.lines_queued += bytes as usize;
-        self.reserve_pieces();
         match self.pieces.back_mut() {
             Some(Piece::Lines { bytes: last }) => *last += bytes,
             _ => self.pieces.push_back(Piece::Lines { bytes }),
-        }
-    }
-
-    fn reserve_pieces(&mut self) {
-        if self.pieces.capacity() == 0 {
-            self.pieces.reserve_exact(PIECES_MIN);
         }
     }
 
@@ -191,8 +220,8 @@ impl Outbox {
             (self.lines_start, self.lines_queued) = (0, 0);
             self.lines.clear();
         } else {
-            self.has_waited = true;
             self.let_go();
+            self.wait();
         }
         self.recount();
         Ok(written)

@@ -13,7 +13,7 @@ use crate::transport::{End, Transport};
 const LINGER: Duration = Duration::from_secs(5);
 
 /// The most connections that are kept for their last words, beside the clients; past it the oldest is closed.
-const LINGERING_MAX: usize = 1024;
+pub const LINGERING_MAX: usize = 1024;
 
 /// A client that has closed its side is given up after taking nothing of what waits for it for this long.
 const FINISH_WITHOUT_PROGRESS: Duration = Duration::from_secs(60);
