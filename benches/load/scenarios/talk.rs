@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::Site;
 use crate::dialects::{Dialect, Frame};
-use crate::ledger::{Delivered, Fault, Ledger};
+use crate::fault::Fault;
+use crate::ledger::{Delivered, Ledger};
 use crate::measure::{Latency, Measured, Meter, latency};
 use crate::swarm::{Clients, Handler, Swarm};
 
@@ -77,8 +78,7 @@ impl<'d> Talk<'d> {
             } else if swarm.now() - last > site.patience() {
                 return Err(self.ledger.missing());
             }
-            self.meter.tick(swarm.now(), swarm.waited());
-            (site.progress)((swarm.now() - begin) as f64 / 1e9);
+            site.tick(&mut self.meter, swarm);
         }
         let measured = self.meter.stop(swarm.now(), swarm.waited());
         self.settle(swarm, site)?;
@@ -109,8 +109,9 @@ impl<'d> Talk<'d> {
         let turn = &mut self.turns[room as usize];
         let speaker = speakers[*turn];
         *turn = (*turn + 1) % speakers.len();
+        let names = self.ledger.names();
         let text = self.ledger.send(speaker, due);
-        self.dialect.send(speaker, room, text, clients.out(speaker as usize));
+        self.dialect.send(names.client(speaker), names.room(room), text, clients.out(speaker as usize));
     }
 }
 
@@ -136,7 +137,7 @@ impl Handler for Talk<'_> {
                 Ok(())
             }
             Frame::Done(quoted) => self.ledger.answered(id as u32, quoted),
-            Frame::Ping | Frame::Farewell(_) | Frame::Other => Ok(()),
+            _ => Ok(()),
         }
     }
 }
