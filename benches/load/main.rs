@@ -120,9 +120,7 @@ fn bench(options: &Options) -> io::Result<bool> {
         to_file(file, report::html::html(&chapters, &facts, &command(), comparison.as_ref()))?;
         say(&format!("\nthe report is in {}\n", file.display()));
     }
-    let parlors =
-        chapters.iter().flat_map(|chapter| &chapter.series).filter(|series| series.kind == Kind::Parlor);
-    Ok(parlors.flat_map(|series| &series.rounds).all(Result::is_ok))
+    Ok(run::parlor_came_through(&chapters))
 }
 
 /// What everything runs on. An error if there is nobody at the address that was given.

@@ -81,7 +81,10 @@ pub fn churn(site: &Site<'_>, clients: usize) -> Result<Outcome, Fault> {
         site.tick(&mut churn.meter, &swarm);
     }
     let measured = churn.meter.stop(swarm.now(), swarm.waited());
-    let Some(refusal) = churn.refusal else { return Ok(Outcome::of_load(CYCLE, &measured, churn.meter)) };
+    let (cycles, seconds) = (churn.meter.units(), (swarm.now() - begin) as f64 / 1e9);
+    // How long a visit takes depends on how many the server's queue of connections allows at once.
+    let outcome = Outcome::of_load(CYCLE, &measured, churn.meter).with_latency_for_information();
+    let Some(refusal) = churn.refusal else { return Ok(outcome) };
     if measured.units == 0 {
         return Err(refusal);
     }
