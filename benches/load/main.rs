@@ -35,6 +35,7 @@ mod transport;
 
 use std::fs;
 use std::io::{self, IsTerminal, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -128,6 +129,10 @@ fn place(options: &Options) -> io::Result<Place> {
     if let Target::Running(address, _) = &options.target {
         let named = |error| io::Error::other(format!("cannot connect to {address}: {error}"));
         address.answers().map_err(named)?;
+    }
+    for source in &options.sources {
+        let named = |error| io::Error::other(format!("--source {source}: {error}"));
+        TcpListener::bind((*source, 0)).map_err(named)?;
     }
     let launch = Launch {
         cpus: if options.pin { Cpus::choose().filter(|cpus| cpus.pin_self()) } else { None },

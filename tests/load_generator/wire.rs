@@ -75,7 +75,7 @@ fn every_dialect_notices_any_wrong_byte() {
             let mut wrong = bytes.clone();
             wrong[place] ^= 1;
             // Which user and host IRC names behind the nickname, the generator cannot know.
-            let unknown = bytes.starts_with(b":u") && (10..17).contains(&place);
+            let unknown = bytes.starts_with(b":u") && (11..18).contains(&place);
             assert!(
                 unknown || !passes(&*dialect, &wrong),
                 "byte {place}: {:?}",

@@ -14,8 +14,10 @@ pub fn one_room<'d>(site: &Site<'d>, receivers: usize) -> Result<(Swarm<'d>, Tal
     let mut ledger = Ledger::new(site.dialect, swarm.names, site.text);
     let mut guests = vec![Guest::publisher(0)];
     guests.resize(receivers + 1, Guest::member(0));
-    if gather_for(&mut swarm, site, &guests, &mut ledger)? < 2 {
-        return Err(Fault::Full("only one has come in, and a room needs two".to_owned()));
+    let there = gather_for(&mut swarm, site, &guests, &mut ledger)?;
+    if there.first() != Some(&0) || there.len() < 2 {
+        let why = swarm.short_of.unwrap_or_default();
+        return Err(Fault::Full(format!("too few have come in to talk ({why})")));
     }
     Ok((swarm, Talk::new(site.dialect, ledger, vec![vec![0]])))
 }
@@ -44,8 +46,7 @@ pub fn many_rooms<'d>(site: &Site<'d>, rooms: usize, members: usize) -> Result<(
     let mut ledger = Ledger::new(site.dialect, swarm.names, site.text);
     let guests: Vec<Guest> =
         (0..rooms * members).map(|client| Guest::member((client / members) as u32)).collect();
-    let there = gather_for(&mut swarm, site, &guests, &mut ledger)?;
-    let rooms = there.div_ceil(members);
+    gather_for(&mut swarm, site, &guests, &mut ledger)?;
     let speakers = (0..rooms).map(|room| ledger.members(room as u32).to_vec()).collect();
     Ok((swarm, Talk::new(site.dialect, ledger, speakers)))
 }

@@ -50,9 +50,10 @@ struct Gathering<'d> {
     refusal: Option<Fault>,
 }
 
-/// Brings `guests` in, whose numbers follow those of the clients that are there, and says how many of them, the first
-/// ones, are in. If those are not all, [`Swarm::short_of`] says why; if nobody is there at all, that is the fault.
-pub fn gather(swarm: &mut Swarm<'_>, site: &Site<'_>, guests: &[Guest]) -> Result<usize, Fault> {
+/// Brings `guests` in, whose numbers follow those of the clients that are there, and gives the numbers of those who are
+/// in. If those are not all, [`Swarm::short_of`] says why, and nobody else is to be brought in, for numbers have gaps
+/// then. If nobody is there at all, that is the fault.
+pub fn gather(swarm: &mut Swarm<'_>, site: &Site<'_>, guests: &[Guest]) -> Result<Vec<usize>, Fault> {
     let first = swarm.clients.len();
     let at_once = site.dialect.connect_at_once();
     let (dialect, names) = (swarm.dialect(), swarm.names);
@@ -89,15 +90,20 @@ pub fn gather(swarm: &mut Swarm<'_>, site: &Site<'_>, guests: &[Guest]) -> Resul
     }
 }
 
-/// The same, and enters those who are in into the books.
+/// The same, and enters them into the books. Who was not let in stands there as one that is in no room.
 pub fn gather_for(
     swarm: &mut Swarm<'_>,
     site: &Site<'_>,
     guests: &[Guest],
     ledger: &mut Ledger,
-) -> Result<usize, Fault> {
+) -> Result<Vec<usize>, Fault> {
+    let first = swarm.clients.len();
     let there = gather(swarm, site, guests)?;
-    guests[..there].iter().for_each(|guest| ledger.enter(guest.room, guest.member));
+    let last = there.last().map_or(0, |last| last + 1 - first);
+    for (place, guest) in guests[..last].iter().enumerate() {
+        let is_there = there.binary_search(&(first + place)).is_ok();
+        ledger.enter(guest.room, guest.member && is_there);
+    }
     Ok(there)
 }
 
@@ -106,18 +112,18 @@ impl Gathering<'_> {
         self.refusal.is_none() && self.guests.len() < all && self.guests.len() - self.settled < at_once
     }
 
-    /// Nobody is on the way any more. Numbers have no gaps: who came in behind one that was refused has to go again.
-    fn finish(self, swarm: &mut Swarm<'_>, wanted: usize) -> Result<usize, Fault> {
-        let Some(refusal) = self.refusal else { return Ok(self.guests.len()) };
-        let there = self.guests.iter().take_while(|(_, stage)| *stage == Stage::There).count();
-        for id in self.first + there..self.first + self.guests.len() {
-            swarm.clients.close(id);
+    /// Nobody is on the way any more.
+    fn finish(self, swarm: &mut Swarm<'_>, wanted: usize) -> Result<Vec<usize>, Fault> {
+        let is_there = |(_, (_, stage)): &(usize, &(Guest, Stage))| *stage == Stage::There;
+        let there = self.guests.iter().enumerate().filter(is_there).map(|(place, _)| self.first + place);
+        let there: Vec<usize> = there.collect();
+        if let Some(refusal) = self.refusal {
+            let (in_all, wanted) = (self.first + there.len(), self.first + wanted);
+            if in_all == 0 {
+                return Err(refusal);
+            }
+            swarm.short_of = Some(format!("{refusal}: measured with {in_all} clients instead of {wanted}"));
         }
-        if self.first + there == 0 {
-            return Err(refusal);
-        }
-        let (in_all, wanted) = (self.first + there, self.first + wanted);
-        swarm.short_of = Some(format!("{refusal}: measured with {in_all} clients instead of {wanted}"));
         Ok(there)
     }
 }

@@ -30,13 +30,13 @@ pub fn idle(site: &Site<'_>, clients: usize) -> Result<Outcome, Fault> {
     let (first, second) = guests.split_at(clients / 2);
     let empty = site.process.and_then(Process::memory);
     let begin = swarm.now();
-    let mut counted = gather(&mut swarm, site, first)?;
+    let mut counted = gather(&mut swarm, site, first)?.len();
     let mut seconds = (swarm.now() - begin) as f64 / 1e9;
     let mut before = empty;
     if swarm.short_of.is_none() {
         let half = after_a_while(&mut swarm, site, Duration::from_millis(500))?;
         let begin = swarm.now();
-        let more = gather(&mut swarm, site, second)?;
+        let more = gather(&mut swarm, site, second)?.len();
         seconds += (swarm.now() - begin) as f64 / 1e9;
         if more > 0 {
             (before, counted) = (half, more);

@@ -30,14 +30,14 @@ pub fn requests(site: &Site<'_>, clients: usize, window: u32) -> Result<Outcome,
     let member = site.dialect.requests_need_room();
     let guests: Vec<Guest> =
         (0..clients as u32).map(|room| Guest { member, ..Guest::publisher(room) }).collect();
-    let clients = gather_for(&mut swarm, site, &guests, &mut ledger)?;
+    let there = gather_for(&mut swarm, site, &guests, &mut ledger)?;
 
     let begin = swarm.now();
     let meter = Meter::new(site.process, begin, site.warm_up());
     let asked = vec![VecDeque::new(); clients];
     let mut requests = Requests { dialect: site.dialect, names, ledger, asked, meter, over: false };
-    for client in (0..clients).flat_map(|client| (0..window).map(move |_| client)) {
-        requests.ask(&mut swarm.clients, client, begin);
+    for client in there {
+        (0..window).for_each(|_| requests.ask(&mut swarm.clients, client, begin));
     }
     while swarm.now() - begin < site.duration() {
         swarm.turn(Some(Duration::from_millis(50)), &mut requests)?;

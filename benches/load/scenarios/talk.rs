@@ -22,7 +22,7 @@ pub enum Pace {
 pub struct Talk<'d> {
     dialect: &'d dyn Dialect,
     pub ledger: Ledger,
-    /// For each room, who speaks in it, in turn.
+    /// For each room, who speaks in it, in turn. Nobody, where nobody was let in.
     speakers: Vec<Vec<u32>>,
     turns: Vec<usize>,
     /// Rooms in which a message has reached everybody.
@@ -60,7 +60,9 @@ impl<'d> Talk<'d> {
         self.lateness.reset();
         self.free.clear();
         if let Pace::Window(window) = pace {
-            self.free.extend((0..window).flat_map(|_| 0..self.speakers.len() as u32));
+            let rooms = || 0..self.speakers.len() as u32;
+            let with_speakers = |room: &u32| !self.speakers[*room as usize].is_empty();
+            self.free.extend((0..window).flat_map(|_| rooms().filter(with_speakers)));
         }
         while swarm.now() - begin < site.duration() && !enough(&self.meter) {
             let now = swarm.now();

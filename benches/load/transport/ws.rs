@@ -45,6 +45,12 @@ impl WebSocket {
 
     /// The response to the handshake: its length, once it is all there.
     fn response(&mut self, input: &[u8]) -> Result<Option<usize>, Ending> {
+        const BEGINS: &[u8] = b"HTTP/1.1 ";
+        let begun = &input[..input.len().min(BEGINS.len())];
+        if !BEGINS.starts_with(begun) {
+            let said = String::from_utf8_lossy(&input[..input.len().min(200)]);
+            return Err(Ending::Refused(format!("no WebSocket, but {}", said.escape_debug())));
+        }
         let Some(end) = memchr::memmem::find(input, b"\r\n\r\n") else {
             return match input.len() {
                 ..LONGEST_HEAD => Ok(None),
