@@ -88,9 +88,7 @@ fn row(series: &Series) -> Row {
     let mut notes: Vec<String> = outcomes.iter().flat_map(|outcome| outcome.notes.clone()).collect();
     notes.sort();
     notes.dedup_by_key(|note| key(note));
-    let mut faults: Vec<String> =
-        series.rounds.iter().filter_map(|round| Some(round.as_ref().err()?.to_string())).collect();
-    faults.dedup();
+    let faults = faults(series);
     Row {
         kind: series.kind,
         figures: figures.iter().map(|figure| summary(figure, &outcomes)).collect(),
@@ -99,6 +97,23 @@ fn row(series: &Series) -> Row {
         notes,
         noise: outcomes.iter().find_map(|outcome| outcome.disturbed.clone()),
     }
+}
+
+/// What went wrong; of faults of the same kind the first, and in how many rounds.
+fn faults(series: &Series) -> Vec<String> {
+    let mut faults: Vec<(String, usize)> = Vec::new();
+    for fault in series.rounds.iter().filter_map(|round| Some(round.as_ref().err()?.to_string())) {
+        match faults.iter_mut().find(|(other, _)| key(other) == key(&fault)) {
+            Some((_, times)) => *times += 1,
+            None => faults.push((fault, 1)),
+        }
+    }
+    let rounds = series.rounds.len();
+    let told = |(fault, times)| match times {
+        1 if rounds == 1 => fault,
+        _ => format!("{fault} (in {times} of {rounds} rounds)"),
+    };
+    faults.into_iter().map(told).collect()
 }
 
 fn summary(figure: &Figure, outcomes: &[&Outcome]) -> Summary {

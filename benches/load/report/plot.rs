@@ -125,7 +125,7 @@ where
     Y::CoordDescType: ValueFormatter<f64>,
 {
     let mut builder = ChartBuilder::on(root);
-    builder.margin(6).margin_right(18).x_label_area_size(if axes.x.is_empty() { 26 } else { 42 });
+    builder.margin(6).margin_right(34).x_label_area_size(if axes.x.is_empty() { 26 } else { 42 });
     let mut chart = builder.y_label_area_size(60).build_cartesian_2d(x, y)?;
     let ends = chart.x_range();
     let font = ("sans-serif", 13).into_font().color(&INK);
