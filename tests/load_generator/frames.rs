@@ -74,11 +74,8 @@ fn what_is_sent_is_masked_and_comes_out_as_it_went_in() {
         let payload: Vec<u8> = (0..length).map(|place| b'a' + (place % 26) as u8).collect();
         let mut wire = Vec::new();
         layer.send(&mut [&payload, &b"\n"[..]].concat(), &mut wire);
-        let head = match length {
-            ..126 => 2,
-            ..0x1_0000 => 4,
-            _ => 10,
-        };
+        let head =
+            [(126, 2), (0x1_0000, 4)].iter().find(|(end, _)| length < *end).map_or(10, |(_, head)| *head);
         assert_eq!(wire[0], 0x81);
         assert_eq!(wire[1] & 0x80, 0x80, "masked");
         assert_eq!(wire.len(), head + 4 + length);
