@@ -106,10 +106,7 @@ impl Meter {
             units: end.units - begin.units,
             server_cpu: cpu.map(|cpu| cpu / 1e9),
             server_busy: cpu.map(|cpu| cpu / nanoseconds),
-            others: end
-                .others_cpu
-                .zip(begin.others_cpu)
-                .map(|(end, begin)| end.saturating_sub(begin) as f64 / nanoseconds),
+            others: others(&begin, &end),
             generator_busy: generator_busy(&begin, &end),
         }
     }
@@ -117,11 +114,21 @@ impl Meter {
     fn sample(&self, at: u64, waited: u64) -> Sample {
         let server_cpu = self.process.and_then(Process::cpu);
         let own_cpu = Process(std::process::id()).cpu();
-        let others_cpu =
-            host_cpu().zip(own_cpu).map(|(all, own)| all.saturating_sub(own + server_cpu.unwrap_or(0)));
+        // Of a server on this host whose process is not known, nobody can tell whether it is the one that is busy.
+        let known = host_cpu().zip(own_cpu).zip(server_cpu);
+        let others_cpu = known.map(|((all, own), server)| all.saturating_sub(own + server));
         let resident = self.process.and_then(Process::memory).map_or(0, |memory| memory.resident);
         Sample { at, units: self.units, server_cpu, own_cpu, others_cpu, waited, resident }
     }
+}
+
+/// What everything else on the host took of a CPU between two samples. The kernel counts in hundredths of a second, so of
+/// a short time nothing can be said.
+fn others(begin: &Sample, end: &Sample) -> Option<f64> {
+    const SHORTEST: u64 = 200_000_000;
+    let nanoseconds = end.at.saturating_sub(begin.at);
+    let (end, begin) = end.others_cpu.zip(begin.others_cpu).filter(|_| nanoseconds >= SHORTEST)?;
+    Some(end.saturating_sub(begin) as f64 / nanoseconds as f64)
 }
 
 /// Which share of the time between two samples the generator has worked: it was not waiting for the server, and it

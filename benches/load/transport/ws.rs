@@ -48,7 +48,8 @@ impl WebSocket {
         const BEGINS: &[u8] = b"HTTP/1.1 ";
         let begun = &input[..input.len().min(BEGINS.len())];
         if !BEGINS.starts_with(begun) {
-            let said = String::from_utf8_lossy(&input[..input.len().min(200)]);
+            let said = String::from_utf8_lossy(input.split(|byte| *byte == b'\n').next().unwrap_or_default());
+            let said: String = said.chars().take(200).collect();
             return Err(Ending::Refused(format!("no WebSocket, but {}", said.escape_debug())));
         }
         let Some(end) = memchr::memmem::find(input, b"\r\n\r\n") else {
