@@ -167,7 +167,7 @@ fn options(matches: &Matches) -> Result<Options, String> {
         Some(names) => names.split(',').map(kind).collect::<Result<Vec<_>, _>>()?,
         None => Vec::new(),
     };
-    let before = matches.opt_str("before").map(PathBuf::from);
+    let before = matches.opt_str("before").map(|program| absolute(&program)).transpose()?;
     if before.is_some() {
         against.insert(0, Kind::Before);
     }
@@ -201,7 +201,7 @@ fn options(matches: &Matches) -> Result<Options, String> {
         patience: Duration::from_secs(number(matches, "patience")?.unwrap_or(10)),
         sizes: sizes(matches, smoke)?,
         pin: !matches.opt_present("no-pin"),
-        binary: matches.opt_str("binary").unwrap_or_else(|| env!("CARGO_BIN_EXE_parlor").to_owned()).into(),
+        binary: absolute(&matches.opt_str("binary").unwrap_or(env!("CARGO_BIN_EXE_parlor").to_owned()))?,
         before,
         parlor: matches.opt_strs("parlor"),
         json: matches.opt_str("json").map(PathBuf::from),
@@ -210,6 +210,11 @@ fn options(matches: &Matches) -> Result<Options, String> {
         smoke,
         strict: matches.opt_present("strict"),
     })
+}
+
+/// Servers are started in another folder.
+fn absolute(program: &str) -> Result<PathBuf, String> {
+    std::path::absolute(program).map_err(|error| format!("{program}: {error}"))
 }
 
 fn sizes(matches: &Matches, smoke: bool) -> Result<Sizes, String> {

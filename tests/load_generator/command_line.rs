@@ -97,6 +97,13 @@ fn rounds_are_repeated_where_something_is_compared() {
     }
 }
 
+/// Servers are started in a folder of their own.
+#[test]
+fn programs_are_found_from_where_the_bench_was_called() {
+    let options = options("--binary target/parlor --before ../parlor");
+    assert!(options.binary.is_absolute() && options.before.is_some_and(|before| before.is_absolute()));
+}
+
 #[test]
 fn help_tells_of_every_scenario() {
     let Ok(Call::Help(text)) = call("--help") else { panic!("no help") };

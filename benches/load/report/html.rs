@@ -92,7 +92,10 @@ fn summary(chapters: &[Chapter]) -> String {
             let _ = write!(items, "<li><a href=\"#{name}\">{name}</a> {}</li>", escape(&sentence));
         }
     }
-    format!("<section class=\"summary\"><h2>In short</h2><ul>{items}</ul></section>\n")
+    let single = chapters.iter().flat_map(|chapter| &chapter.series).all(|series| series.rounds.len() < 2);
+    let doubt = "<p>One round each: by how much rounds differ is not known. --rounds 5 tells it.</p>";
+    let doubt = if single { doubt } else { "" };
+    format!("<section class=\"summary\"><h2>In short</h2><ul>{items}</ul>{doubt}</section>\n")
 }
 
 /// What has changed since earlier results.

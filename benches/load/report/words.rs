@@ -13,20 +13,22 @@ pub fn sentence(rows: &[Row]) -> Option<String> {
         .filter_map(|row| Some((row, row.ratio.filter(|ratio| ratio.median > 0.0)?)))
         .collect();
     if others.is_empty() {
-        return Some(alone(first, lead));
+        let doubt = if first.noise.is_some() { ", but the host was not quiet" } else { "" };
+        return Some(alone(first, lead) + doubt);
     }
     if others.iter().any(|(_, ratio)| !ratio.sure) {
         return Some("not compared, for the host was not quiet".to_owned());
     }
-    let parts: Vec<String> = others.iter().map(|(row, ratio)| part(row, *ratio)).collect();
+    let more = lead.better == Better::More;
+    let parts: Vec<String> = others.iter().map(|(row, ratio)| part(row, *ratio, more)).collect();
     let (last, before) = parts.split_last()?;
     let list = if before.is_empty() { last.clone() } else { format!("{} and {last}", before.join(", ")) };
-    let verb = if lead.better == Better::More { "carries" } else { "needs" };
+    let verb = if more { "carries" } else { "needs" };
     Some(format!("{} {verb} {list} {}", first.kind.name(), noun(lead)))
 }
 
 /// As in `0.42 of redis'`, with the least and the most of the rounds where they differ.
-fn part(row: &Row, ratio: Ratio) -> String {
+fn part(row: &Row, ratio: Ratio, more: bool) -> String {
     let name = row.kind.name();
     let possessive = if name.ends_with('s') { format!("{name}'") } else { format!("{name}'s") };
     // The rows have the others as a multiple of parlor; here parlor is a multiple of them.
@@ -39,7 +41,8 @@ fn part(row: &Row, ratio: Ratio) -> String {
         _ if least == most => String::new(),
         _ => format!(" ({least} to {most})"),
     };
-    format!("{median:.2}{range} of {possessive}")
+    let of = if more { "times" } else { "of" };
+    format!("{median:.2}{range} {of} {possessive}")
 }
 
 fn alone(row: &Row, lead: &Summary) -> String {
