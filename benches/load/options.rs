@@ -66,7 +66,7 @@ Measures what a chat server carries, with up to some 20,000 clients from one cor
 
 Usage: cargo bench --bench load -- [SCENARIO...] [OPTIONS]
 
-Without options it starts a parlor of its own, runs every scenario against it for a few seconds each (about two minutes
+Without options it starts a parlor of its own, runs every scenario against it for a few seconds each (two to three minutes
 in all), and prints a table. Every delivery is checked: each message once, in order, for each receiver. What is lost,
 doubled, reordered or garbled is an error, and the exit status is 1. So is a scenario that parlor does not get through;
 where another server does not, that is a note beside its row.

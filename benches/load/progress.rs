@@ -108,7 +108,7 @@ impl Progress {
         // A part that takes longer than expected does not stop the bar; it only crawls.
         let share = now / (now + left.max(0.02 * now + 1.0));
         self.bar.set_position((share * 1000.0) as u64);
-        let mut message = format!("{}, {}", in_words(left), self.what.borrow());
+        let mut message = format!("{}{}", in_words(left), self.what.borrow());
         if !live.is_empty() {
             message = format!("{message} · {live}");
         }
@@ -125,12 +125,12 @@ impl Progress {
     }
 }
 
-/// An estimate is rough, and says so.
+/// An estimate is rough, and says so; one that has turned out too short is not shown at all.
 fn in_words(seconds: f64) -> String {
     match seconds {
-        ..5.0 => "a moment to go".to_owned(),
-        ..55.0 => format!("about {:.0} s to go", (seconds / 5.0).ceil() * 5.0),
-        ..90.0 => "about 1 min to go".to_owned(),
-        _ => format!("about {:.0} min to go", seconds / 60.0),
+        ..=0.0 => String::new(),
+        _ if seconds < 55.0 => format!("about {:.0} s to go, ", (seconds / 5.0).ceil() * 5.0),
+        _ if seconds < 90.0 => "about 1 min to go, ".to_owned(),
+        _ => format!("about {:.0} min to go, ", seconds / 60.0),
     }
 }
