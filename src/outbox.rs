@@ -423,3 +423,6 @@ impl Outbox {
 fn ends_mid_line(lines: &[u8], at: usize) -> bool {
     at > 0 && lines.get(at - 1) != Some(&b'\n')
 }
+
+#[cfg(test)]
+mod tests;
