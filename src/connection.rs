@@ -5,9 +5,9 @@
 //! for each question: where in its life it is ([`Phase`]), what its socket may still have ([`Source`]), what reading
 //! does next ([`Reading`]), and whether it can be written to ([`Writing`]).
 
+use crate::batch::{Counted, Memory};
 use crate::deadlines::Moment;
 use crate::lines::Lines;
-use crate::outbox::{Counted, Memory};
 use crate::protocol::{Beginning, DisconnectReason};
 use crate::transport::{End, Peer, Transport};
 

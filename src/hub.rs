@@ -28,17 +28,19 @@ use std::time::Duration;
 
 use slab::Slab;
 
+use crate::batch::Memory;
 use crate::chat::{Chat, ClientId};
 use crate::connection::{Connection, Input, Phase, Reading, Source, Writing};
 use crate::deadlines::{Deadlines, Moment};
 use crate::dispatch::Dispatch;
 use crate::ip_key::IpKey;
 use crate::options::{self, Options};
-use crate::outbox::{Memory, Outbox, Scratch};
+use crate::outbox::{Outbox, Scratch};
 use crate::protocol::{ClientLimit, DisconnectReason};
 use crate::transport::{Peer, Transport};
 
 pub use crate::transport::Event;
+pub use end::LINGERING_MAX;
 pub use report::Counters;
 use report::LogLimiter;
 

@@ -33,6 +33,8 @@ pub struct Link {
     next_address: usize,
     socket: Option<Socket>,
     buffer: Vec<u8>,
+    /// The node's time counts from here. It is not the time of the hub, which stands still when the process does.
+    started: Instant,
 }
 
 #[derive(Debug)]
@@ -52,11 +54,11 @@ enum Stream {
 
 impl Link {
     /// Connects to the engine that the options name, and looks whether it is what it must be. Blocks, for a few seconds
-    /// at most. The node's time counts from `started`. `None`: the options name none.
+    /// at most. `None`: the options name none.
     ///
     /// # Errors
     /// There is no engine there, or it cannot be used. The text says why.
-    pub fn open(options: &Options, started: Instant) -> io::Result<Option<(Link, Node)>> {
+    pub fn open(options: &Options) -> io::Result<Option<(Link, Node)>> {
         let Some(text) = &options.cluster else { return Ok(None) };
         let mut url = Url::parse(text).map_err(|why| invalid(format!("--cluster: {why}")))?;
         if let Some(file) = &options.cluster_password_file {
@@ -68,9 +70,15 @@ impl Link {
         let (user, password) = (url.user.clone(), url.password.clone());
         let config = Config { keys, db: url.db, user, password, window_bytes: WINDOW_BYTES };
         let mut node = Node::new(config, RandomState::new().hash_one("node"));
-        let mut link =
-            Link { addresses: Vec::new(), next_address: 0, socket: None, buffer: vec![0; READ_BYTES], url };
-        let opened = link.resolve().and_then(|()| link.greet(&mut node, started));
+        let mut link = Link {
+            addresses: Vec::new(),
+            next_address: 0,
+            socket: None,
+            buffer: vec![0; READ_BYTES],
+            started: Instant::now(),
+            url,
+        };
+        let opened = link.resolve().and_then(|()| link.greet(&mut node));
         match opened {
             Ok(()) => Ok(Some((link, node))),
             Err(error) => Err(in_context(&error, format_args!("cannot join the cluster at {}", link.url))),
@@ -88,7 +96,8 @@ impl Link {
     }
 
     /// The first link, in a blocking way.
-    fn greet(&mut self, node: &mut Node, started: Instant) -> io::Result<()> {
+    fn greet(&mut self, node: &mut Node) -> io::Result<()> {
+        let started = self.started;
         node.set_now(started.elapsed().into());
         node.wants_to_connect();
         let stream = match &self.url.place {
@@ -151,8 +160,8 @@ impl Link {
     }
 
     /// Before a turn: connects if it is time, and reads.
-    pub fn before_turn(&mut self, node: &mut Node, registry: &Registry, token: Token, now: Duration) {
-        node.set_now(now.into());
+    pub fn before_turn(&mut self, node: &mut Node, registry: &Registry, token: Token) {
+        node.set_now(self.started.elapsed().into());
         if node.wants_to_connect() {
             // One that was lost in this turn is closed here.
             self.socket = None;
@@ -176,6 +185,11 @@ impl Link {
             node.lose(error.to_string());
         }
         self.close_if_lost(node);
+    }
+
+    /// How long the poll may wait because of the link.
+    pub fn wait(&self, node: &Node) -> Option<Duration> {
+        Some(node.deadline()?.since(self.started.elapsed().into()))
     }
 
     fn close_if_lost(&mut self, node: &Node) {

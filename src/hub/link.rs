@@ -22,8 +22,13 @@ impl<T: Transport> Hub<T> {
     }
 
     /// The node, for whoever has its socket.
-    pub fn node(&mut self) -> Option<&mut Node> {
+    pub fn node_mut(&mut self) -> Option<&mut Node> {
         self.dispatch.cluster.as_deref_mut()
+    }
+
+    /// See [`Hub::node_mut`].
+    pub fn node(&self) -> Option<&Node> {
+        self.dispatch.cluster.as_deref()
     }
 
     /// Whether clients are served: a node that has lost its engine ends everybody.
@@ -34,34 +39,33 @@ impl<T: Transport> Hub<T> {
     /// The link's part of a turn, before anybody is read from.
     pub(super) fn hear_engine(&mut self) {
         let (now, is_free) = (self.now, !self.writes_are_left);
-        let Some(node) = self.node() else { return };
-        node.set_now(now);
+        let Some(node) = self.node_mut() else { return };
         node.check_lease();
         if is_free {
             self.hear_all();
         }
-        let Some(node) = self.node() else { return };
+        let Some(node) = self.node_mut() else { return };
         node.check_time();
-        if node.take_lost() {
+        if node.take_lost(now) {
             self.end_all();
         }
         for client in self.dispatch.retry() {
             self.go_on(client);
         }
         if self.stop_at.is_none()
-            && let Some(Some(asked_at)) = self.node().map(|node| node.stop_asked_at())
+            && let Some(Some(asked_at)) = self.node_mut().map(|node| node.stop_asked_at())
         {
             debug_assert!(asked_at <= now);
             self.stop(now.into());
         }
-        if let Some(node) = self.node() {
+        if let Some(node) = self.node_mut() {
             node.recount();
         }
     }
 
     /// Hears what has come from the engine, as far as the turn's budget goes.
     fn hear_all(&mut self) {
-        let Some(node) = self.node() else { return };
+        let Some(node) = self.node_mut() else { return };
         let was_up = node.is_up();
         let mut input = node.take_input();
         while !self.dispatch.fanout.budget.requests_are_over() && !self.has_little_memory() {
@@ -74,12 +78,12 @@ impl<T: Transport> Hub<T> {
             match heard {
                 Ok(client) => client.into_iter().for_each(|client| self.go_on(client)),
                 Err(why) => {
-                    self.node().into_iter().for_each(|node| node.lose(&*why));
+                    self.node_mut().into_iter().for_each(|node| node.lose(&*why));
                     break;
                 }
             }
         }
-        let Some(node) = self.node() else { return };
+        let Some(node) = self.node_mut() else { return };
         node.put_back(input);
         if node.is_up() && !was_up {
             let guests = cluster::guests(node.id());
@@ -112,9 +116,8 @@ impl<T: Transport> Hub<T> {
     /// it was asked to stop, as soon as it may; the node has left the cluster then.
     pub(super) fn leave_cluster(&mut self, now: Moment) -> Option<Moment> {
         let (drain, is_stopping) = (self.options.drain, self.stop_at.is_some());
-        let Some(node) = self.node().filter(|_| !is_stopping) else { return Some(now) };
-        node.set_now(now);
-        let asked_at = node.ask_to_stop();
+        let Some(node) = self.node_mut().filter(|_| !is_stopping) else { return Some(now) };
+        let asked_at = node.ask_to_stop(now);
         if node.is_up() && node.asking_len() > 0 && now < asked_at + drain {
             return None;
         }
@@ -131,17 +134,17 @@ impl<T: Transport> Hub<T> {
             .is_some_and(|node| node.has_input() || self.stop_at.is_none() && node.stop_asked_at().is_some())
     }
 
-    /// When the link has to be looked at.
+    /// When the hub has to look at the node. When the link has to be looked at is told by [`Node::deadline`], on the
+    /// node's own clock.
     pub(super) fn engine_deadline(&self) -> Option<Moment> {
         let node = self.dispatch.cluster.as_ref()?;
         if node.has_input() || node.is_lost() {
             return Some(Moment::default());
         }
-        let stop_at = match self.stop_at {
+        match self.stop_at {
             Some(stop_at) => Some(stop_at).filter(|_| node.is_leaving_cluster()),
             None => node.stop_asked_at().map(|asked_at| asked_at + self.options.drain),
-        };
-        [stop_at, node.deadline()].into_iter().flatten().min()
+        }
     }
 
     /// Whether the engine has still to be told that this node goes.
@@ -155,7 +158,7 @@ impl<T: Transport> Hub<T> {
         self.dispatch
             .cluster
             .as_ref()
-            .is_some_and(|node| node.was_lost_after(self.now.before(super::end::LINGER)))
+            .is_some_and(|node| !node.is_up() || node.has_told_after(self.now.before(super::end::LINGER)))
     }
 
     /// Bytes that wait for the engine because of this client alone.

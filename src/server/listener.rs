@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 
-use super::socket::{Socket, Tcp};
+use super::socket::{self, Socket, Tcp};
 use crate::options::{self, Listen, Options, Place, Spoken};
 use crate::transport::Peer;
 use unix::SocketFile;
@@ -117,7 +117,7 @@ impl Listener {
     /// A name that cannot be resolved, an address that cannot be bound. The error says which, and why.
     pub fn bind(listen: &Listen, options: &Options) -> io::Result<Vec<Listener>> {
         // A connection that was read as what it is not would be the worse answer.
-        let is_served = !listen.is_behind_proxy() && listen.spoken() == Spoken::Lines;
+        let is_served = listen.spoken() == Spoken::Lines;
         let bound = match listen.place() {
             _ if !is_served => Err(io::Error::new(ErrorKind::Unsupported, "this build does not serve it")),
             Place::Tcp(address) => bind_tcp(address, options),
@@ -132,6 +132,16 @@ impl Listener {
             }
             Err(error) => Err(io::Error::new(error.kind(), format!("cannot listen on {listen}: {error}"))),
         }
+    }
+
+    /// Whether each connection must begin with a PROXY header.
+    pub fn is_behind_proxy(&self) -> bool {
+        self.proxy
+    }
+
+    /// What is spoken there.
+    pub fn spoken(&self) -> Spoken {
+        self.spoken
     }
 
     /// What the poll registers.
@@ -170,7 +180,7 @@ impl Listener {
             }
             Kind::Unix { listener, .. } => {
                 let (stream, _) = listener.accept()?;
-                Ok((Socket::Unix(stream), Peer::Unix))
+                Ok((Socket::Unix(socket::Unix::new(stream)), Peer::Unix))
             }
         }
     }
@@ -207,6 +217,8 @@ mod tests {
         assert_eq!(options.tcp_keepalive_interval().unwrap(), Duration::from_secs(10));
         assert_eq!(options.tcp_keepalive_retries().unwrap(), tcp::KEEPALIVE_PROBES);
         assert_eq!(options.tcp_notsent_lowat().unwrap(), tcp::UNSENT_BYTES);
+        assert_eq!(options.recv_buffer_size().unwrap(), 2 * tcp::RECEIVE_BUFFER_BYTES);
+        assert_eq!(options.send_buffer_size().unwrap(), 2 * tcp::SEND_BUFFER_BYTES);
         assert_eq!(options.tcp_user_timeout().unwrap(), Some(Duration::from_secs(60)));
     }
 

@@ -19,13 +19,21 @@ pub enum Socket {
     /// From a TCP listener.
     Tcp(Tcp),
     /// From a Unix listener.
-    Unix(UnixStream),
+    Unix(Unix),
+}
+
+/// A connection over a Unix socket.
+#[derive(Debug)]
+pub struct Unix {
+    stream: UnixStream,
+    unread: Unread,
 }
 
 /// A TCP connection.
 #[derive(Debug)]
 pub struct Tcp {
     stream: TcpStream,
+    unread: Unread,
     /// How long sent data may stay unacknowledged while the peer reads, in seconds; 0 leaves it to the system.
     user_timeout_s: u32,
     /// A read that is shorter than its buffer has emptied the socket, and asking once more would cost a system call
@@ -38,7 +46,7 @@ impl Tcp {
     pub fn new(stream: TcpStream, user_timeout_s: u32) -> Self {
         // Elsewhere nobody tells of urgent data.
         let short_reads_drain = cfg!(any(target_os = "linux", target_os = "android"));
-        Tcp { stream, user_timeout_s, short_reads_drain }
+        Tcp { stream, unread: Unread::default(), user_timeout_s, short_reads_drain }
     }
 
     /// The stream, to look at its options.
@@ -48,13 +56,56 @@ impl Tcp {
     }
 }
 
+impl Unix {
+    /// A connection that has been accepted.
+    pub fn new(stream: UnixStream) -> Self {
+        Unix { stream, unread: Unread::default() }
+    }
+}
+
 impl Socket {
     /// What the poll registers.
     pub fn source(&mut self) -> &mut dyn Source {
         match self {
             Socket::Tcp(tcp) => &mut tcp.stream,
-            Socket::Unix(stream) => stream,
+            Socket::Unix(unix) => &mut unix.stream,
         }
+    }
+
+    /// Takes back bytes that were read from it and belong to whoever reads next. No event will tell of them.
+    pub fn put_back(&mut self, bytes: &[u8]) {
+        match self {
+            Socket::Tcp(tcp) => tcp.unread.put(bytes),
+            Socket::Unix(unix) => unix.unread.put(bytes),
+        }
+    }
+}
+
+/// What was read from a socket and put back: what came behind a PROXY header, in the same read. Nearly nobody has that,
+/// and then it is a null pointer.
+#[derive(Debug, Default)]
+#[allow(clippy::box_collection)]
+struct Unread(Option<Box<Vec<u8>>>);
+
+impl Unread {
+    /// In front of what is there.
+    fn put(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            let rest = self.0.take().unwrap_or_default();
+            self.0 = Some(Box::new([bytes, &rest].concat()));
+        }
+    }
+
+    /// Moves what fits into `buffer`. Nothing if there is nothing.
+    fn take(&mut self, buffer: &mut [u8]) -> Option<Received> {
+        let mut unread = self.0.take()?;
+        let count = unread.len().min(buffer.len());
+        for (place, byte) in buffer.iter_mut().zip(unread.drain(..count)) {
+            *place = byte;
+        }
+        self.0 = Some(unread).filter(|unread| !unread.is_empty());
+        // The event that told of these may have told of more.
+        Some(Received::Bytes { count, drained: false })
     }
 }
 
@@ -67,23 +118,29 @@ impl Transport for Socket {
 
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
         match self {
-            Socket::Tcp(tcp) => receive_from(&mut tcp.stream, buffer, tcp.short_reads_drain),
-            // A read of a Unix socket stops where a descriptor was sent along.
-            Socket::Unix(stream) => receive_from(stream, buffer, false),
+            Socket::Tcp(Tcp { stream, unread, short_reads_drain, .. }) => match unread.take(buffer) {
+                Some(received) => Ok(received),
+                None => receive_from(stream, buffer, *short_reads_drain),
+            },
+            Socket::Unix(Unix { stream, unread }) => match unread.take(buffer) {
+                Some(received) => Ok(received),
+                // A read of a Unix socket stops where a descriptor was sent along.
+                None => receive_from(stream, buffer, false),
+            },
         }
     }
 
     fn send(&mut self, bytes: &[u8], _scratch: &mut Vec<u8>) -> io::Result<Sent> {
         match self {
             Socket::Tcp(tcp) => send_to(&mut tcp.stream, bytes),
-            Socket::Unix(stream) => send_to(stream, bytes),
+            Socket::Unix(unix) => send_to(&mut unix.stream, bytes),
         }
     }
 
     fn finish(&mut self, _reason: Option<DisconnectReason>) -> io::Result<bool> {
         match self {
             Socket::Tcp(tcp) => tcp.stream.shutdown(Shutdown::Write)?,
-            Socket::Unix(stream) => stream.shutdown(Shutdown::Write)?,
+            Socket::Unix(unix) => unix.stream.shutdown(Shutdown::Write)?,
         }
         Ok(true)
     }
@@ -102,5 +159,26 @@ impl Transport for Socket {
         }
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
         let _ = stalled;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_put_back_comes_first_and_once() {
+        let (stream, mut peer) = UnixStream::pair().unwrap();
+        let mut socket = Socket::Unix(Unix::new(stream));
+        io::Write::write_all(&mut peer, b"later").unwrap();
+        socket.put_back(b"second");
+        socket.put_back(b"");
+        socket.put_back(b"first ");
+        let (mut all, mut buffer) = (Vec::new(), [0; 4]);
+        while let Received::Bytes { count, drained } = socket.receive(&mut buffer).unwrap() {
+            assert!(!drained);
+            all.extend_from_slice(&buffer[..count]);
+        }
+        assert_eq!(all, b"first secondlater");
     }
 }

@@ -284,7 +284,7 @@ impl World {
         let Some(place) = self.places[index].as_mut().filter(|place| place.frozen_until <= now) else {
             return;
         };
-        let node = place.hub.node().unwrap();
+        let node = place.hub.node_mut().unwrap();
         node.set_now(now.into());
         if node.wants_to_connect() {
             if stands {
@@ -311,7 +311,7 @@ impl World {
         }
         place.hub.turn(now);
         place.ran_at = now;
-        let node = place.hub.node().unwrap();
+        let node = place.hub.node_mut().unwrap();
         let output = node.output().to_vec();
         let taken = if self.random.once_in(8) { self.random.below(output.len() + 1) } else { output.len() };
         place.to_engine.extend(&output[..taken]);
@@ -357,7 +357,7 @@ impl World {
         let mut seen: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
         for (index, place) in self.places.iter_mut().enumerate() {
             let Some(place) = place else { continue };
-            let id = place.hub.node().unwrap().id();
+            let id = place.hub.node_mut().unwrap().id();
             let key = Keys::new("parlor:", 0).node(id);
             // The engine does not take it for alive, and it has not run since.
             if !self.engine.has_key(key.as_bytes()) && place.ran_at < self.now {
@@ -370,7 +370,7 @@ impl World {
                     continue;
                 }
                 // A rename that is under way may have freed the name already.
-                let is_asking = place.hub.node().unwrap().is_asking(talker.id);
+                let is_asking = place.hub.node_mut().unwrap().is_asking(talker.id);
                 if is_asking && talker.asked.iter().any(|(_, wish)| matches!(wish, Wish::Login(_))) {
                     continue;
                 }
@@ -451,7 +451,7 @@ impl World {
         let (mut channels, mut names, mut nodes) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
         for (index, place) in self.places.iter_mut().enumerate() {
             let Some(place) = place else { continue };
-            let node = place.hub.node().unwrap();
+            let node = place.hub.node_mut().unwrap();
             assert!(!place.is_stopping, "node {index} does not stop");
             assert!(node.is_up(), "node {index}: {}", node.why());
             assert!(node.held_bytes() < 1000, "something waits");
