@@ -13,8 +13,12 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[allow(dead_code)]
+#[path = "../common/process.rs"]
+mod process;
 
 mod engine;
+mod real;
 mod simulation;
 mod talker;
 mod world;
