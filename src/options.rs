@@ -210,6 +210,10 @@ fn check_combinations(options: &Options) -> Result<(), UsageError> {
     if let Some(listen) = options.listen.iter().find(|listen| listen.spoken().is_encrypted() && !has_both) {
         return Err(UsageError(format!("--listen {:?}: needs --tls-cert and --tls-key", listen.to_string())));
     }
+    #[cfg(feature = "cluster")]
+    if let Some(Err(why)) = options.cluster.as_deref().map(crate::cluster::Url::parse) {
+        return Err(UsageError(format!("--cluster: {why}")));
+    }
     let given = [
         ("--tls-cert", &options.tls_cert),
         ("--tls-key", &options.tls_key),

@@ -165,6 +165,19 @@ impl Server {
     }
 }
 
+/// The hub as one of several nodes, if it is one, and the link's socket.
+#[cfg(feature = "cluster")]
+fn join_cluster(
+    mut hub: Hub<Socket>,
+    cluster: Option<(Link, Node)>,
+    poll: &Poll,
+) -> io::Result<(Hub<Socket>, Option<Link>)> {
+    let Some((mut link, node)) = cluster else { return Ok((hub, None)) };
+    link.register(poll.registry(), ENGINE)?;
+    hub.join_cluster(node);
+    Ok((hub, Some(link)))
+}
+
 /// A server that runs.
 struct Loop {
     poll: Poll,
@@ -185,16 +198,9 @@ struct Loop {
 impl Loop {
     fn new(server: Server) -> io::Result<Loop> {
         let Server { options, poll, listeners, signals, stopper, .. } = server;
-        let mut hub = Hub::new(&options);
+        let hub = Hub::new(&options);
         #[cfg(feature = "cluster")]
-        let link = match server.cluster {
-            Some((mut link, node)) => {
-                link.register(poll.registry(), ENGINE)?;
-                hub.join_cluster(node);
-                Some(link)
-            }
-            None => None,
-        };
+        let (hub, link) = join_cluster(hub, server.cluster, &poll)?;
         Ok(Loop {
             poll,
             hub,

@@ -194,8 +194,9 @@ impl Node {
         }
     }
 
-    /// What waits is counted there from now on.
-    pub fn count_in(&mut self, memory: &Memory) {
+    /// What waits is counted there from now on, and questions take no more than a part of what there may be.
+    pub fn count_in(&mut self, memory: &Memory, max_memory: usize) {
+        self.config.window_bytes = self.config.window_bytes.min(max_memory / 4);
         self.counted = Counted::new(memory);
     }
 
@@ -466,3 +467,6 @@ impl Node {
         mixed ^ (mixed >> 31)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,7 @@ impl<T: Transport> Hub<T> {
             log::warn!("--max-line is {} bytes in a cluster", cluster::MAX_LINE_BYTES);
             self.options.max_line = cluster::MAX_LINE_BYTES;
         }
-        node.count_in(&self.memory);
+        node.count_in(&self.memory, self.options.max_memory);
         self.dispatch.chat.set_guest_prefix(cluster::guests(node.id()));
         self.dispatch.cluster = Some(node.into());
     }
@@ -68,7 +68,7 @@ impl<T: Transport> Hub<T> {
         let Some(node) = self.node_mut() else { return };
         let was_up = node.is_up();
         let mut input = node.take_input();
-        while !self.dispatch.fanout.budget.requests_are_over() && !self.has_little_memory() {
+        loop {
             let heard = match input.value() {
                 Ok(None) => break,
                 Ok(Some(value)) => self.dispatch.hear(&value),
@@ -81,6 +81,10 @@ impl<T: Transport> Hub<T> {
                     self.node_mut().into_iter().for_each(|node| node.lose(&*why));
                     break;
                 }
+            }
+            // Where memory is short, each answer gives some back: one is heard in any turn.
+            if self.dispatch.fanout.budget.requests_are_over() || self.has_little_memory() {
+                break;
             }
         }
         let Some(node) = self.node_mut() else { return };

@@ -60,6 +60,8 @@ pub struct World {
     talkers_max: usize,
     /// Little may wait for the engine.
     is_narrow: bool,
+    /// A hub may hold little.
+    is_poor: bool,
     members_only: bool,
     gone: Vec<Talker>,
     pub faults: BTreeMap<&'static str, usize>,
@@ -81,6 +83,7 @@ impl World {
             half_open: Vec::new(),
             talkers_max: 2 + random.below(16),
             is_narrow: random.once_in(3),
+            is_poor: random.once_in(4),
             members_only: random.once_in(3),
             gone: Vec::new(),
             faults: BTreeMap::new(),
@@ -98,7 +101,9 @@ impl World {
         let window_bytes = if self.is_narrow { 2000 } else { 1 << 20 };
         let config = Config { keys, db: 0, user: None, password: None, window_bytes };
         let node = Node::new(config, self.random.number());
-        let mut hub = Hub::new(&Options { members_only: self.members_only, ..Options::default() });
+        let max_memory = if self.is_poor { 4000 } else { 1 << 20 };
+        let options = Options { members_only: self.members_only, max_memory, ..Options::default() };
+        let mut hub = Hub::new(&options);
         hub.join_cluster(node);
         Place {
             hub,
@@ -361,6 +366,7 @@ impl World {
             let words = self.talkers[index].last_words.clone().unwrap();
             match (&*words, self.place(self.talkers[index].node).is_stopping) {
                 ("Server shutting down", true) => {}
+                ("Out of memory", _) if self.is_poor => {}
                 ("Cluster link lost", _) => *self.faults.entry("a client is told").or_default() += 1,
                 _ => panic!("{words}"),
             }
