@@ -62,6 +62,8 @@ pub mod server;
 pub mod slots;
 pub mod timers;
 pub mod turn;
+#[cfg(feature = "web")]
+pub mod web;
 
 pub use hub::Counters;
 pub use options::{Listen, Options};

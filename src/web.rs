@@ -1,0 +1,14 @@
+//! Browsers: the page, WebSocket, health and metrics. An optional part, behind the feature `web`.
+//!
+//! In reading order:
+//!
+//! 1. [`frames`] and [`utf8`]: RFC 6455's frames, and whether a text that still comes is UTF-8.
+//! 2. [`incoming`]: a client's frames become the lines that the hub carries out.
+//! 3. [`outgoing`]: the lines that the hub has for a client become frames.
+//!
+//! None of them knows a socket; a member over WebSocket has the same outbox with the same lines as one over TCP.
+
+pub mod frames;
+pub mod incoming;
+pub mod outgoing;
+pub mod utf8;

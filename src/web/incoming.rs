@@ -1,0 +1,300 @@
+//! What a WebSocket client sends becomes lines: each text message one line that ends in `\n`. Knows nothing of sockets.
+//!
+//! The bytes are worked on where they lie, in the buffer into which the socket was read: payloads are unmasked there
+//! and moved together, without their heads, as the lines that [`Lines`](crate::lines::Lines) takes. What is kept from
+//! one read to the next is some fifty bytes for each client: a head whose end has not come, how much of a payload is
+//! still to come, a character that has begun. Only the payload of a control frame that is cut by the end of a read takes a
+//! block of its own, until the rest of it comes.
+//!
+//! # A message is one line
+//!
+//! Within a message `\n` and `\r` are written as `\t`. All three are white space between the tokens of JSON, and an error
+//! within a string, so the JSON value is the same, or there was none before and is none now. It makes a message one
+//! line, whatever is in it, of exactly as many bytes, and one of JSON's white space alone is one of spaces and tabs, which
+//! gets no reply.
+
+use std::ops::Range;
+
+use super::frames::{CONTROL_BYTES_MAX, Fault, HEAD_BYTES_MAX, Head, Opcode, unmask};
+use super::utf8::{NotUtf8, Utf8};
+
+/// What is known of a client's input between two reads.
+#[derive(Debug, Default)]
+pub struct Incoming {
+    /// Bytes of the payload under way that are still to come.
+    left: u64,
+    stage: Stage,
+    /// For the next byte of the payload.
+    mask: [u8; 4],
+    /// The text message under way.
+    utf8: Utf8,
+    /// The payload under way is the last of its message.
+    fin: bool,
+    /// A fragmented message is under way.
+    in_message: bool,
+    /// The beginning of a head.
+    head: [u8; HEAD_BYTES_MAX - 1],
+    head_bytes: u8,
+    /// The payload of the Ping or Close that is under way.
+    control: Option<Box<Control>>,
+}
+
+/// What the next byte belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Head,
+    Text,
+    Ping,
+    Pong,
+    Close,
+    /// To nothing: there was a Close or a fault.
+    Ended,
+}
+
+/// The payload of a control frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Control {
+    bytes: [u8; CONTROL_BYTES_MAX],
+    len: u8,
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Control { bytes: [0; CONTROL_BYTES_MAX], len: 0 }
+    }
+}
+
+impl Control {
+    /// The payload: at most 125 bytes.
+    pub fn payload(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+
+    /// Appends what still fits.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        let free = self.bytes.get_mut(usize::from(self.len)..).unwrap_or_default();
+        debug_assert!(bytes.len() <= free.len(), "a head says that more than 125 bytes come");
+        for (free, &byte) in free.iter_mut().zip(bytes) {
+            *free = byte;
+        }
+        self.len = self.len.saturating_add(bytes.len().min(CONTROL_BYTES_MAX) as u8);
+    }
+}
+
+/// Why nothing more is read from a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// A Close frame, with its code if it had one. It is to be answered with the same.
+    Closed(Option<u16>),
+    /// The rules were broken.
+    Fault(Fault),
+}
+
+impl End {
+    /// The code of the Close frame that is to be sent.
+    pub fn code(self) -> Option<u16> {
+        match self {
+            End::Closed(code) => code,
+            End::Fault(fault) => Some(fault.code()),
+        }
+    }
+}
+
+/// What a read has brought.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Decoded {
+    /// So many bytes of lines stand at the beginning of the buffer. Where a message has not come to its end, the last of
+    /// them has no `\n` yet.
+    pub bytes: usize,
+    /// Something of a message came: control frames do not keep a client from being idle.
+    pub has_data: bool,
+    /// The latest Ping that is to be answered.
+    pub ping: Option<Box<Control>>,
+    /// The end, if it has come. Whole messages before it stand in the buffer; the beginning of one that has no end
+    /// is nothing that may be carried out.
+    pub end: Option<End>,
+}
+
+impl Incoming {
+    /// Where in the buffer a read must begin. A line can be longer than what came of its message in this read by its
+    /// `\n`: then the head of its frame came before.
+    pub const READ_FROM: usize = 1;
+
+    /// Turns the bytes that were read into `buffer` at `fresh` into lines at its beginning. `fresh` must begin at
+    /// [`Incoming::READ_FROM`] or after. After the end nothing has a meaning any more, and nothing is found.
+    pub fn decode(&mut self, buffer: &mut [u8], fresh: Range<usize>) -> Decoded {
+        debug_assert!(fresh.start >= Self::READ_FROM && fresh.end <= buffer.len());
+        let mut decoded = Decoded::default();
+        let mut next = fresh.start;
+        while self.stage != Stage::Ended
+            && let Some(bytes) = buffer.get_mut(next..fresh.end)
+            && !bytes.is_empty()
+        {
+            let step = match self.stage {
+                Stage::Head => self.take_head(bytes),
+                Stage::Text => {
+                    let taken = self.take_text(buffer, next, fresh.end, decoded.bytes);
+                    taken.map(|taken| {
+                        decoded.bytes += taken;
+                        taken
+                    })
+                }
+                _ => Ok(self.take_control(bytes)),
+            };
+            // A head that is not yet whole belongs to what its first byte says.
+            decoded.has_data |= self.is_within_data();
+            let end = match step {
+                Ok(taken) => {
+                    next += taken;
+                    self.finish_payload(buffer, &mut decoded).err()
+                }
+                Err(fault) => Some(End::Fault(fault)),
+            };
+            if end.is_some() {
+                self.stage = Stage::Ended;
+                self.control = None;
+                decoded.end = end;
+            }
+        }
+        decoded
+    }
+
+    /// Whether something has begun that is not whole: an end of the input is no clean one then.
+    pub fn is_amid_message(&self) -> bool {
+        self.in_message || self.stage == Stage::Text
+    }
+
+    /// Bytes allocated beside this.
+    pub fn allocated_bytes(&self) -> usize {
+        self.control.as_ref().map_or(0, |_| size_of::<Control>())
+    }
+
+    fn is_within_data(&self) -> bool {
+        const CONTROL_BIT: u8 = 0x08;
+        match self.stage {
+            Stage::Text => true,
+            Stage::Head => {
+                self.head_bytes > 0 && self.head.first().is_some_and(|first| first & CONTROL_BIT == 0)
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes the head of a frame, or what has come of it. How many bytes that took.
+    fn take_head(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
+        if self.head_bytes == 0
+            && let Some((head, taken)) = Head::parse(bytes, self.in_message)?
+        {
+            self.begin(head);
+            return Ok(taken);
+        }
+        for (taken, &byte) in bytes.iter().enumerate() {
+            let mut head = [0; HEAD_BYTES_MAX];
+            let begun = usize::from(self.head_bytes);
+            for (place, byte) in head.iter_mut().zip(self.head.iter().take(begun).chain([&byte])) {
+                *place = *byte;
+            }
+            if let Some((head, _)) = Head::parse(head.get(..=begun).unwrap_or_default(), self.in_message)? {
+                self.head_bytes = 0;
+                self.begin(head);
+                return Ok(taken + 1);
+            }
+            if let Some(place) = self.head.get_mut(begun) {
+                *place = byte;
+            }
+            self.head_bytes += 1;
+        }
+        Ok(bytes.len())
+    }
+
+    fn begin(&mut self, head: Head) {
+        self.left = head.payload;
+        self.mask = head.mask;
+        self.stage = match head.opcode {
+            Opcode::Continuation | Opcode::Text | Opcode::Binary => Stage::Text,
+            Opcode::Ping => Stage::Ping,
+            Opcode::Pong => Stage::Pong,
+            Opcode::Close => Stage::Close,
+        };
+        if self.stage == Stage::Text {
+            self.fin = head.fin;
+            self.in_message = !head.fin;
+        }
+    }
+
+    /// Moves what has come of a text from `next` to `out`, unmasked. How many bytes that were.
+    fn take_text(&mut self, buffer: &mut [u8], next: usize, end: usize, out: usize) -> Result<usize, Fault> {
+        let taken = bounded(self.left, end - next);
+        buffer.copy_within(next..next + taken, out);
+        let text = buffer.get_mut(out..out + taken).unwrap_or_default();
+        unmask(text, &mut self.mask);
+        self.utf8.feed(text).map_err(|NotUtf8| Fault::NotUtf8)?;
+        for byte in text {
+            if matches!(*byte, b'\n' | b'\r') {
+                *byte = b'\t';
+            }
+        }
+        self.left -= taken as u64;
+        Ok(taken)
+    }
+
+    /// Takes what has come of a control frame's payload. How many bytes that were.
+    fn take_control(&mut self, bytes: &mut [u8]) -> usize {
+        let taken = bounded(self.left, bytes.len());
+        let payload = bytes.get_mut(..taken).unwrap_or_default();
+        unmask(payload, &mut self.mask);
+        // What a Pong says is of no interest.
+        if self.stage != Stage::Pong {
+            self.control.get_or_insert_default().push(payload);
+        }
+        self.left -= taken as u64;
+        taken
+    }
+
+    /// Does what there is to do when a payload is whole.
+    fn finish_payload(&mut self, buffer: &mut [u8], decoded: &mut Decoded) -> Result<(), End> {
+        if self.stage == Stage::Head || self.left > 0 {
+            return Ok(());
+        }
+        match std::mem::take(&mut self.stage) {
+            Stage::Text if self.fin => {
+                if !self.utf8.is_whole() {
+                    return Err(End::Fault(Fault::NotUtf8));
+                }
+                if let Some(place) = buffer.get_mut(decoded.bytes) {
+                    *place = b'\n';
+                    decoded.bytes += 1;
+                }
+            }
+            Stage::Ping => decoded.ping = Some(self.control.take().unwrap_or_default()),
+            Stage::Close => {
+                return Err(closed(self.control.take().unwrap_or_default().payload()));
+            }
+            Stage::Text | Stage::Pong | Stage::Head | Stage::Ended => {}
+        }
+        Ok(())
+    }
+}
+
+/// What a Close frame with this payload means.
+fn closed(payload: &[u8]) -> End {
+    let Some((&code, reason)) = payload.split_first_chunk() else {
+        return if payload.is_empty() { End::Closed(None) } else { End::Fault(Fault::Protocol) };
+    };
+    match u16::from_be_bytes(code) {
+        code @ (1000..=1003 | 1007..=1014 | 3000..=4999) => match std::str::from_utf8(reason) {
+            Ok(_) => End::Closed(Some(code)),
+            Err(_) => End::Fault(Fault::NotUtf8),
+        },
+        _ => End::Fault(Fault::Protocol),
+    }
+}
+
+/// So many as are left, at most as many as there are.
+fn bounded(left: u64, there: usize) -> usize {
+    usize::try_from(left).map_or(there, |left| left.min(there))
+}
+
+#[cfg(test)]
+mod tests;

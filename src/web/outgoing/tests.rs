@@ -1,0 +1,197 @@
+//! Whatever a socket takes of what it is given, the frames come out whole and in order.
+
+use super::*;
+use crate::web::frames::Fault;
+use proptest::prelude::*;
+
+/// Takes so many bytes a call; 0 is that it takes nothing now.
+struct Socket {
+    taken: Vec<u8>,
+    appetite: Vec<usize>,
+    calls: usize,
+}
+
+impl Socket {
+    fn new(appetite: &[usize]) -> Socket {
+        Socket { taken: Vec::new(), appetite: appetite.to_vec(), calls: 0 }
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        assert!(!bytes.is_empty());
+        let most = self.appetite[self.calls % self.appetite.len()];
+        self.calls += 1;
+        if most == 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let taken = most.min(bytes.len());
+        self.taken.extend_from_slice(&bytes[..taken]);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The frames that a client gets: their first byte and their payload. It must be all of the bytes.
+fn read_frames(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    let mut frames = Vec::new();
+    while let [first, second, ..] = *bytes {
+        let (length, at) = match second {
+            126 => (u16::from_be_bytes(bytes[2..4].try_into().unwrap()).into(), 4),
+            127 => (u64::from_be_bytes(bytes[2..10].try_into().unwrap()) as usize, 10),
+            short => (short.into(), 2),
+        };
+        frames.push((first, bytes[at..at + length].to_vec()));
+        bytes = &bytes[at + length..];
+    }
+    assert!(bytes.is_empty());
+    frames
+}
+
+fn ping(payload: &[u8]) -> Box<Control> {
+    let mut control = Control::default();
+    control.push(payload);
+    Box::new(control)
+}
+
+/// Writes all, however often that takes.
+fn write_all(outgoing: &mut Outgoing, mut lines: &[u8], scratch: &mut Scratch, socket: &mut Socket) {
+    loop {
+        let sent = outgoing.write(lines, scratch, socket).unwrap();
+        lines = &lines[sent.taken..];
+        if lines.is_empty() && !outgoing.is_waiting() {
+            assert!(!outgoing.is_mid_line() && outgoing.allocated_bytes() == 0);
+            return;
+        }
+        assert!(sent.is_full);
+        assert!(outgoing.waiting.as_ref().is_none_or(|waiting| waiting.begun.len() < 2 * 127 + 6));
+    }
+}
+
+fn texts(lines: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    let lines = lines.strip_suffix(b"\n").unwrap().split(|&byte| byte == b'\n');
+    lines.map(|line| (0x81, line.to_vec())).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+    /// Any appetite gives the same frames.
+    #[test]
+    fn short_writes_do_not_matter(
+        lengths in proptest::collection::vec(prop_oneof![4 => 0usize..5, 4 => 100usize..140, 1 => 65_530usize..65_540], 1..8),
+        appetite in proptest::collection::vec(prop_oneof![0usize..4, 0usize..300, Just(100_000)], 1..8),
+    ) {
+        // Small bites are for small lines, or it would take long.
+        let bite = if lengths.iter().sum::<usize>() < 1000 { 3 } else { 100_000 };
+        let appetite = [&appetite[..], &[bite]].concat();
+        let lines: Vec<u8> = lengths.iter().flat_map(|&length| [&vec![b'x'; length][..], b"\n"].concat()).collect();
+        let mut socket = Socket::new(&appetite);
+        write_all(&mut Outgoing::default(), &lines, &mut Scratch::default(), &mut socket);
+        prop_assert!(read_frames(&socket.taken) == texts(&lines));
+    }
+
+    /// Pongs, pings and the Close stand between text frames, wherever they were asked for; the lines are all there, and
+    /// the last pong is.
+    #[test]
+    fn control_frames_stand_between_text_frames(
+        appetite in proptest::collection::vec(0usize..9, 1..8),
+        pings in proptest::collection::vec(any::<bool>(), 60),
+    ) {
+        let appetite = [&appetite[..], &[5, 0]].concat();
+        let lines = b"{\"a\":1}\n\n[]\n{\"action\":\"GET MESSAGE\"}\n";
+        let (mut outgoing, mut scratch, mut socket) = (Outgoing::default(), Scratch::default(), Socket::new(&appetite));
+        let mut rest = &lines[..];
+        let mut last = None;
+        for (at, &also) in pings.iter().enumerate() {
+            if also {
+                outgoing.pong(ping(&[at as u8]));
+                last = Some(vec![at as u8]);
+            }
+            let sent = outgoing.write(rest, &mut scratch, &mut socket).unwrap();
+            rest = &rest[sent.taken..];
+        }
+        write_all(&mut outgoing, rest, &mut scratch, &mut socket);
+        outgoing.close(Some(Fault::Protocol.code()));
+        outgoing.pong(ping(b"too late"));
+        outgoing.ping();
+        write_all(&mut outgoing, &[], &mut scratch, &mut socket);
+        let mut frames = read_frames(&socket.taken);
+        prop_assert_eq!(frames.pop(), Some((0x88, 1002u16.to_be_bytes().to_vec())));
+        let (pongs, others): (Vec<_>, Vec<_>) = frames.into_iter().partition(|(first, _)| *first == 0x8a);
+        prop_assert_eq!(others, texts(lines));
+        prop_assert_eq!(pongs.last().map(|(_, payload)| payload), last.as_ref());
+    }
+}
+
+#[test]
+fn of_several_pongs_only_the_newest_goes_out() {
+    let mut outgoing = Outgoing::default();
+    let mut socket = Socket::new(&[100]);
+    outgoing.ping();
+    for payload in [&b"one"[..], b"two", b"three"] {
+        outgoing.pong(ping(payload));
+    }
+    outgoing.write(&[], &mut Scratch::default(), &mut socket).unwrap();
+    assert_eq!(read_frames(&socket.taken), [(0x8a, b"three".to_vec()), (0x89, vec![])]);
+}
+
+#[test]
+fn a_line_has_begun_as_soon_as_anything_of_its_frame_is_out() {
+    let lines = b"first line\nsecond line\n";
+    for most in 1..12 {
+        let (mut outgoing, mut scratch) = (Outgoing::default(), Scratch::default());
+        let mut socket = Socket::new(&[most, 0]);
+        let sent = outgoing.write(lines, &mut scratch, &mut socket).unwrap();
+        assert!(sent.taken > 0 && sent.is_full, "{most}");
+        assert_eq!(outgoing.is_mid_line(), sent.taken < 11);
+        // The second line is given up.
+        socket.appetite = vec![100];
+        let rest = &lines[sent.taken..11];
+        outgoing.close(Some(1008));
+        write_all(&mut outgoing, rest, &mut scratch, &mut socket);
+        let close = (0x88, 1008u16.to_be_bytes().to_vec());
+        assert_eq!(read_frames(&socket.taken), [(0x81, b"first line".to_vec()), close]);
+    }
+}
+
+#[test]
+fn a_long_line_is_framed_in_parts_and_takes_no_memory_of_its_own() {
+    let lines = [&vec![b'x'; 3 << 20][..], b"\nshort\n"].concat();
+    let (mut outgoing, mut scratch) = (Outgoing::default(), Scratch::default());
+    let mut socket = Socket::new(&[70_000, 1, 0]);
+    let mut rest = &lines[..];
+    while !rest.is_empty() {
+        let sent = outgoing.write(rest, &mut scratch, &mut socket).unwrap();
+        rest = &rest[sent.taken..];
+        assert!(scratch.frames.capacity() <= 4 * FRAMED_BYTES && outgoing.allocated_bytes() < 100);
+    }
+    assert!(read_frames(&socket.taken) == texts(&lines));
+}
+
+#[test]
+fn the_same_lines_are_framed_once() {
+    let (mut scratch, lines) = (Scratch::default(), b"one\ntwo\n".repeat(20));
+    for at in 0..3 {
+        let mut socket = Socket::new(&[1000]);
+        let sent = Outgoing::default().write(&lines, &mut scratch, &mut socket).unwrap();
+        assert_eq!((sent.taken, sent.calls, socket.calls), (lines.len(), 1, 1), "{at}");
+        assert_eq!(read_frames(&socket.taken), texts(&lines));
+        assert_eq!(scratch.lines, lines);
+    }
+    // Other lines are other frames, and so is the rest of a line that looks the same.
+    let mut socket = Socket::new(&[3, 0]);
+    let mut outgoing = Outgoing::default();
+    let sent = outgoing.write(b"aone\ntwo\n", &mut scratch, &mut socket).unwrap();
+    assert_eq!(sent.taken, 1);
+    socket.appetite = vec![1000];
+    write_all(&mut outgoing, b"one\ntwo\n", &mut scratch, &mut socket);
+    assert_eq!(read_frames(&socket.taken), [(0x81, b"aone".to_vec()), (0x81, b"two".to_vec())]);
+}
+
+#[test]
+fn an_idle_client_takes_few_bytes() {
+    assert!(size_of::<Outgoing>() <= 24);
+}
