@@ -6,9 +6,17 @@
 //! 2. [`incoming`]: a client's frames become the lines that the hub carries out.
 //! 3. [`outgoing`]: the lines that the hub has for a client become frames.
 //!
+//! 4. [`hosts`], [`request`], [`response`] and [`site`]: what is served over HTTP, and the way from there to WebSocket.
+//!
 //! None of them knows a socket; a member over WebSocket has the same outbox with the same lines as one over TCP.
 
+pub mod base64;
 pub mod frames;
+pub mod hosts;
 pub mod incoming;
+pub mod metrics;
 pub mod outgoing;
+pub mod request;
+pub mod response;
+pub mod site;
 pub mod utf8;
