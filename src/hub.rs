@@ -26,7 +26,7 @@ use crate::chat::{Chat, ClientId};
 use crate::connection::{Connection, Phase, Stream};
 use crate::options::{self, Options};
 use crate::outbox::Memory;
-use crate::protocol::Farewell;
+use crate::protocol::{ClientLimit, DisconnectReason};
 use crate::slots::Slots;
 use crate::timers::{Kind, Timed, Timer, Timers};
 use crate::turn::Turn;
@@ -145,7 +145,8 @@ impl<S: Stream> Hub<S> {
         }
         let too_many_from_there = from_there > self.options.max_clients_per_ip;
         if self.stopping || self.clients > self.options.max_clients || too_many_from_there {
-            self.say_farewell(client, Farewell::TooManyClients);
+            let limit = if too_many_from_there { ClientLimit::Address } else { ClientLimit::Server };
+            self.say_farewell(client, DisconnectReason::TooManyClients(limit));
         } else {
             self.timers.start(&mut self.connections, client, Kind::Idle, now);
         }

@@ -7,7 +7,7 @@
 //! ```
 //! use parlor::{Listen, Options, Server};
 //!
-//! let options = Options { listen: vec![Listen::Tcp("127.0.0.1:0".into())], ..Options::default() };
+//! let options = Options { listen: vec![Listen::tcp("127.0.0.1:0")], ..Options::default() };
 //! let server = Server::bind(&options)?;
 //! println!("clients connect to {}", server.addresses()[0]);
 //! let stopper = server.stopper();
@@ -53,11 +53,13 @@
 pub mod chat;
 pub mod connection;
 pub mod hub;
+pub mod ip_key;
 pub mod lines;
 pub mod logging;
 pub mod options;
 pub mod outbox;
 pub mod protocol;
+pub mod proxy;
 pub mod server;
 pub mod slots;
 pub mod timers;
@@ -67,4 +69,4 @@ pub mod web;
 
 pub use hub::Counters;
 pub use options::{Listen, Options};
-pub use server::{Address, Ended, Server, Stopper};
+pub use server::{Address, Bound, Ended, Server, Stopper};

@@ -23,8 +23,14 @@ pub struct Lines {
 pub enum Found<'a> {
     /// A line, without its line end.
     Line(&'a [u8]),
-    /// A line is longer than the limit. It is told once for each line, as soon as it is known.
-    TooLong,
+    /// A line is longer than the limit. It is told once for each line, as soon as it is known, with as many bytes of its
+    /// beginning as the limit and one more.
+    TooLong(&'a [u8]),
+}
+
+/// Whether a line, given without its line end, is one that gets no reply: empty, or of spaces and tabs alone.
+pub fn is_blank(line: &[u8]) -> bool {
+    line.iter().all(|byte| matches!(byte, b' ' | b'\t'))
 }
 
 impl Lines {
@@ -50,7 +56,7 @@ impl Lines {
         }
         if is_too_long(line, limit) {
             self.skipping = true;
-            return Some(Found::TooLong);
+            return Some(too_long(line, limit));
         }
         self.held.extend_from_slice(line);
         self.searched = self.held.len();
@@ -71,21 +77,19 @@ impl Lines {
             self.held.extend_from_slice(piece);
             self.searched = self.held.len();
         }
-        let line = self.start..self.searched;
-        let bytes = self.held.get(line.clone()).unwrap_or_default();
-        if bytes.ends_with(b"\n") {
-            self.start = self.searched;
-            return Some(within(self.held.get(line).unwrap_or_default(), limit));
+        let line = self.held.get(self.start..self.searched).unwrap_or_default();
+        let has_ended = line.ends_with(b"\n");
+        if !has_ended && !is_too_long(line, limit) {
+            return None;
         }
-        if is_too_long(bytes, limit) {
-            self.clear();
-            self.skipping = true;
-            return Some(Found::TooLong);
-        }
-        None
+        // The rest of a line that was too long is skipped by the next call, which also gives the memory back.
+        self.skipping = !has_ended;
+        self.start = self.searched;
+        Some(within(line, limit))
     }
 
-    /// Ends the input: what is left is a last line without its line end, if there is one.
+    /// Ends the input: what is left is a last line without its line end, if there is one. A `\r` at its end is ignored here
+    /// too.
     pub fn finish(&mut self, limit: usize) -> Option<Found<'_>> {
         debug_assert_eq!(self.searched, self.held.len(), "whole lines are taken first");
         let line = self.held.get(self.start..).unwrap_or_default();
@@ -191,7 +195,11 @@ fn is_too_long(line: &[u8], limit: usize) -> bool {
 }
 
 fn within(line: &[u8], limit: usize) -> Found<'_> {
-    if is_too_long(line, limit) { Found::TooLong } else { Found::Line(without_line_end(line)) }
+    if is_too_long(line, limit) { too_long(line, limit) } else { Found::Line(without_line_end(line)) }
+}
+
+fn too_long(line: &[u8], limit: usize) -> Found<'_> {
+    Found::TooLong(line.get(..limit.saturating_add(1)).unwrap_or(line))
 }
 
 #[cfg(test)]
@@ -201,23 +209,28 @@ mod tests {
 
     const LIMIT: usize = 8;
 
+    /// A line, or the beginning of one that is too long.
+    type Told = Result<Vec<u8>, Vec<u8>>;
+
     /// What the stream says, by a plain reading of the rules.
-    fn expected(stream: &[u8]) -> Vec<Option<Vec<u8>>> {
+    fn expected(stream: &[u8]) -> Vec<Told> {
         let mut pieces: Vec<&[u8]> = stream.split(|&byte| byte == b'\n').collect();
         if pieces.last().is_some_and(|last| last.is_empty()) {
             pieces.pop();
         }
         let text = |line: &[u8]| line.strip_suffix(b"\r").unwrap_or(line).to_vec();
-        pieces.into_iter().map(text).map(|line| (line.len() <= LIMIT).then_some(line)).collect()
+        let told =
+            |line: Vec<u8>| if line.len() <= LIMIT { Ok(line) } else { Err(line[..LIMIT + 1].to_vec()) };
+        pieces.into_iter().map(text).map(told).collect()
     }
 
     /// What `Lines` says when the stream comes in pieces of these sizes, and the caller takes at most `budget` lines
     /// of each piece at once.
-    fn read(stream: &[u8], sizes: &[usize], budget: usize) -> Vec<Option<Vec<u8>>> {
-        fn owned(found: Found) -> Option<Vec<u8>> {
+    fn read(stream: &[u8], sizes: &[usize], budget: usize) -> Vec<Told> {
+        fn owned(found: Found) -> Told {
             match found {
-                Found::Line(line) => Some(line.to_vec()),
-                Found::TooLong => None,
+                Found::Line(line) => Ok(line.to_vec()),
+                Found::TooLong(begin) => Err(begin.to_vec()),
             }
         }
         let mut lines = Lines::default();
@@ -262,6 +275,8 @@ mod tests {
             ("12345678\n", true),
             ("12345678\r\n", true),
             ("12345678\r", true),
+            ("12345678\r\r", false),
+            ("\r", true),
             ("123456789\n", false),
             ("12345678\r\r\n", false),
             ("         \n", false),
@@ -269,7 +284,7 @@ mod tests {
             for size in 1..12 {
                 let lines = read(stream.as_bytes(), &[size], 9);
                 assert_eq!(lines.len(), 1, "{stream:?} in pieces of {size}");
-                assert_eq!(lines[0].is_some(), good, "{stream:?} in pieces of {size}");
+                assert_eq!(lines[0].is_ok(), good, "{stream:?} in pieces of {size}");
             }
         }
     }
@@ -282,7 +297,7 @@ mod tests {
         for _ in 0..1000 {
             let mut fresh = &piece[..];
             while let Some(found) = lines.next(&mut fresh, 100) {
-                assert_eq!(found, Found::TooLong);
+                assert_eq!(found, Found::TooLong(&piece[..101]));
                 told += 1;
             }
             assert!(lines.is_empty() && lines.allocated_bytes() <= 1000);

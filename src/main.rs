@@ -13,8 +13,10 @@ fn main() -> ExitCode {
     match options::parse(std::env::args_os().skip(1)) {
         Ok(Invocation::Serve(options)) => serve(&options).unwrap_or_else(|error| complain(error, 1)),
         Ok(Invocation::Help) => print(&options::usage()),
-        Ok(Invocation::Version) => print(concat!("parlor ", env!("CARGO_PKG_VERSION"), "\n")),
-        Err(error) => complain(error, 2),
+        Ok(Invocation::Version) => print(&options::version()),
+        Ok(Invocation::Manual) => print(&options::manual()),
+        Ok(Invocation::Completions(shell)) => print(&options::completions(shell)),
+        Err(error) => complain(format_args!("{error} (try --help)"), 2),
     }
 }
 

@@ -1,82 +1,34 @@
 //! The command line, as [`Options`]. Knows nothing of sockets: an address is only checked for its form here.
 //!
-//! [`parse`] turns arguments into an [`Invocation`], and [`usage`] is what `--help` prints. Both read the one table of
-//! options in `options/flags.rs`, so an option, its range and its help cannot drift apart.
+//! [`parse`] turns arguments into an [`Invocation`]. [`usage`] is what `--help` prints, [`manual`] the manual page, and
+//! [`completions`] what a shell completes. All read the one table of options in `options/flags.rs`, so an option, its
+//! range and its help cannot drift apart.
 
+mod completions;
 mod flags;
+mod help;
+mod hints;
+mod host;
+mod listen;
+mod parts;
+mod values;
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::net::SocketAddrV6;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
-pub use flags::usage;
-use flags::{FLAGS, Value};
+pub use completions::{Shell, completions};
+use flags::Value;
+pub use help::{manual, usage};
+pub use host::HostName;
+pub(crate) use listen::write_prefixes;
+pub use listen::{Listen, Place, Spoken};
+pub use parts::version;
 
 /// The longest line that can be allowed: an escape can make a message three times as long as its line, and the bytes of
 /// a turn's messages are counted with 32 bits, on a 32-bit machine with 31.
 pub const MAX_LINE_BYTES: usize = if cfg!(target_pointer_width = "64") { 1 << 30 } else { 1 << 28 };
-
-/// Where to listen.
-///
-/// Written and read as on the command line: `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Listen {
-    /// `HOST:PORT`, not yet resolved. Port 0 picks a free one.
-    Tcp(String),
-    /// The path of a Unix stream socket.
-    Unix(PathBuf),
-}
-
-impl FromStr for Listen {
-    type Err = UsageError;
-
-    /// Checks the form alone; whether a host name exists or a path is free shows when the server binds.
-    fn from_str(text: &str) -> Result<Self, UsageError> {
-        let wrong = |why: &str| Err(UsageError(why.into()));
-        if let Some(path) = text.strip_prefix("unix:") {
-            return if path.is_empty() {
-                wrong("the path is missing")
-            } else {
-                Ok(Listen::Unix(path.into()))
-            };
-        }
-        let Some((host, port)) = text.rsplit_once(':') else {
-            return wrong("neither HOST:PORT nor unix:PATH");
-        };
-        // `u16::from_str` alone would let a sign through.
-        if !port.bytes().all(|byte| byte.is_ascii_digit()) || port.parse::<u16>().is_err() {
-            return wrong("the port must be a number from 0 to 65535");
-        }
-        if host.is_empty() {
-            return wrong("the host is missing; 0.0.0.0 is every IPv4 address and [::] every IPv6 address");
-        }
-        if host.starts_with('[') {
-            return match text.parse::<SocketAddrV6>() {
-                Ok(_) => Ok(Listen::Tcp(text.into())),
-                Err(_) => wrong("what stands in the brackets is not an IPv6 address"),
-            };
-        }
-        if host.contains(':') {
-            return wrong("an IPv6 address must stand in brackets, as in [::1]:7878");
-        }
-        if host.contains(|c: char| c.is_whitespace() || c.is_control()) {
-            return wrong("a host has no white space");
-        }
-        Ok(Listen::Tcp(text.into()))
-    }
-}
-
-impl fmt::Display for Listen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Listen::Tcp(address) => f.write_str(address),
-            Listen::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
 
 /// Everything an operator can set. [`Options::default`] is what the server runs with when it is given no option.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +37,7 @@ pub struct Options {
     pub listen: Vec<Listen>,
     /// Clients at once.
     pub max_clients: usize,
-    /// Clients at once for one IP address; 0 is no limit of its own.
+    /// Clients at once for one address, which is an IPv4 address or a /64 of IPv6; 0 is no limit of its own.
     pub max_clients_per_ip: usize,
     /// Requests per second carried out for one client in the long run; 0 is no limit.
     pub rate: u32,
@@ -105,20 +57,36 @@ pub struct Options {
     pub keepalive: Duration,
     /// How long to go on flushing after a request to stop.
     pub drain: Duration,
+    /// The permissions of the files of Unix sockets; `None` leaves them to the umask.
+    pub unix_mode: Option<u32>,
     /// How often to log a line of counters; zero is never.
     pub stats: Duration,
     /// Least severe level that is logged.
     pub log: log::LevelFilter,
+    /// Names under which browsers may reach the page; for the part `web`.
+    pub hosts: Vec<HostName>,
+    /// The file of the certificate chain; for the part `tls`.
+    pub tls_cert: Option<PathBuf>,
+    /// The file of the private key; likewise.
+    pub tls_key: Option<PathBuf>,
+    /// The file of the certificates that sign those of clients; likewise.
+    pub tls_client_ca: Option<PathBuf>,
+    /// Where the engine is that joins several nodes; for the part `cluster`.
+    pub cluster: Option<String>,
+    /// How every key and channel there begins; likewise.
+    pub cluster_prefix: String,
+    /// The file of the password for it; likewise.
+    pub cluster_password_file: Option<PathBuf>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Options {
-            listen: vec![Listen::Tcp("127.0.0.1:7878".into())],
+            listen: vec![Listen::tcp("127.0.0.1:7878")],
             max_clients: 10_000,
             max_clients_per_ip: 0,
             rate: 0,
-            max_line: 64 << 10,
+            max_line: 16 << 10,
             max_rooms: 128,
             max_pending: 1 << 20,
             max_memory: 256 << 20,
@@ -126,8 +94,16 @@ impl Default for Options {
             idle_timeout: Duration::ZERO,
             keepalive: Duration::from_secs(60),
             drain: Duration::from_secs(5),
+            unix_mode: None,
             stats: Duration::ZERO,
             log: log::LevelFilter::Info,
+            hosts: Vec::new(),
+            tls_cert: None,
+            tls_key: None,
+            tls_client_ca: None,
+            cluster: None,
+            cluster_prefix: "parlor:".into(),
+            cluster_password_file: None,
         }
     }
 }
@@ -136,11 +112,15 @@ impl Default for Options {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Invocation {
     /// Run the server.
-    Serve(Options),
+    Serve(Box<Options>),
     /// Print [`usage`].
     Help,
-    /// Print the version.
+    /// Print [`version`].
     Version,
+    /// Print [`manual`].
+    Manual,
+    /// Print [`completions`].
+    Completions(Shell),
 }
 
 /// What is wrong with a command line, in one line: the option, the value and why. Whatever the arguments hold, there is
@@ -156,10 +136,20 @@ impl fmt::Display for UsageError {
 
 impl std::error::Error for UsageError {}
 
+impl From<UsageError> for String {
+    fn from(error: UsageError) -> String {
+        error.0
+    }
+}
+
 /// Reads the arguments of the program, its own name not among them.
 ///
-/// An option that is not given keeps its value of [`Options::default`]. `--help` and `--version` win over everything
-/// but an option that does not exist, is given twice, or lacks its value.
+/// An option that is not given keeps its value of [`Options::default`]. `--help`, `--version`, `--man` and
+/// `--completions` win, in this order, over everything but an option that does not exist, is given twice, or lacks its
+/// value.
+///
+/// # Errors
+/// The first mistake that is found.
 ///
 /// ```
 /// use parlor::options::{Invocation, parse};
@@ -170,21 +160,38 @@ impl std::error::Error for UsageError {}
 /// ```
 pub fn parse(arguments: impl IntoIterator<Item: AsRef<OsStr>>) -> Result<Invocation, UsageError> {
     let matches = matches(arguments)?;
-    if matches.opt_present("help") {
-        return Ok(Invocation::Help);
+    for (name, invocation) in
+        [("help", Invocation::Help), ("version", Invocation::Version), ("man", Invocation::Manual)]
+    {
+        if matches.opt_present(name) {
+            return Ok(invocation);
+        }
     }
-    if matches.opt_present("version") {
-        return Ok(Invocation::Version);
+    if let Some(shell) = matches.opt_str("completions") {
+        let shell = shell.parse().map_err(|why| UsageError(format!("--completions {shell:?}: {why}")))?;
+        return Ok(Invocation::Completions(shell));
     }
     if let Some(stray) = matches.free.first() {
-        return Err(UsageError(format!("{stray:?}: belongs to no option")));
+        return Err(UsageError(format!("{stray:?}: belongs to no option{}", hints::for_stray(stray))));
     }
+    let options = read_values(&matches)?;
+    check_combinations(&options)?;
+    Ok(Invocation::Serve(options.into()))
+}
 
+/// Sets what is given, each value checked by itself.
+fn read_values(matches: &getopts::Matches) -> Result<Options, UsageError> {
     let defaults = Options::default();
     let mut options = Options { listen: Vec::new(), ..defaults.clone() };
-    for flag in FLAGS {
+    for (flag, part) in flags::all() {
+        if !matches.opt_present(flag.long) {
+            continue;
+        }
+        if let Some(why) = part.and_then(|part| parts::missing(&[part])) {
+            return Err(UsageError(format!("--{}: {why}", flag.long)));
+        }
         if let Value::Switch(field) = flag.value {
-            *field(&mut options) = matches.opt_present(flag.long);
+            *field(&mut options) = true;
         }
         for value in matches.opt_strs(flag.long) {
             let outcome = flag.value.read(&value, &mut options);
@@ -194,16 +201,35 @@ pub fn parse(arguments: impl IntoIterator<Item: AsRef<OsStr>>) -> Result<Invocat
     if options.listen.is_empty() {
         options.listen = defaults.listen;
     }
-    Ok(Invocation::Serve(options))
+    Ok(options)
+}
+
+/// Refuses what is right by itself and cannot work together.
+fn check_combinations(options: &Options) -> Result<(), UsageError> {
+    let has_both = options.tls_cert.is_some() && options.tls_key.is_some();
+    if let Some(listen) = options.listen.iter().find(|listen| listen.spoken().is_encrypted() && !has_both) {
+        return Err(UsageError(format!("--listen {:?}: needs --tls-cert and --tls-key", listen.to_string())));
+    }
+    let given = [
+        ("--tls-cert", &options.tls_cert),
+        ("--tls-key", &options.tls_key),
+        ("--tls-client-ca", &options.tls_client_ca),
+    ];
+    match given.iter().find(|(_, file)| file.is_some()) {
+        Some((name, _)) if !has_both => {
+            Err(UsageError(format!("{name}: --tls-cert and --tls-key are given together, or neither is")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Cuts the arguments into options and their values, which are not looked at yet.
 fn matches(arguments: impl IntoIterator<Item: AsRef<OsStr>>) -> Result<getopts::Matches, UsageError> {
     let mut parser = getopts::Options::new();
-    for flag in FLAGS {
+    for (flag, _) in flags::all() {
         match flag.value {
             Value::Ask | Value::Switch(_) => parser.optflag(flag.short, flag.long, ""),
-            Value::Address(_) => parser.optmulti(flag.short, flag.long, "", ""),
+            Value::Address(_) | Value::Host(_) => parser.optmulti(flag.short, flag.long, "", ""),
             _ => parser.optopt(flag.short, flag.long, "", ""),
         };
     }
@@ -221,12 +247,17 @@ fn matches(arguments: impl IntoIterator<Item: AsRef<OsStr>>) -> Result<getopts::
 fn explain(fail: getopts::Fail) -> String {
     use getopts::Fail::*;
     let (name, why) = match fail {
-        ArgumentMissing(name) => (name, "its value is missing"),
-        UnrecognizedOption(name) => (name, "there is no such option"),
-        OptionMissing(name) => (name, "it must be given"),
-        OptionDuplicated(name) => (name, "given more than once"),
-        UnexpectedArgument(name) => (name, "it takes no value"),
+        ArgumentMissing(name) => (name, "its value is missing".into()),
+        UnrecognizedOption(name) => {
+            let why = format!("there is no such option{}", hints::for_option(&name));
+            (name, why)
+        }
+        OptionMissing(name) => (name, "it must be given".into()),
+        OptionDuplicated(name) => (name, "given more than once".into()),
+        UnexpectedArgument(name) => (name, "it takes no value".into()),
     };
+    let part = flags::all().find(|(flag, _)| flag.long == name).and_then(|(_, part)| part);
+    let why = part.and_then(|part| parts::missing(&[part])).unwrap_or(why);
     let dashes = if name.chars().count() == 1 { "-" } else { "--" };
     format!("{dashes}{}: {why}", name.escape_debug())
 }

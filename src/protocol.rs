@@ -8,13 +8,19 @@
 //! writes that name as JSON. Two names are equal after unescaping exactly if their canonical spellings are equal byte
 //! for byte, so the tables compare and store plain strings, and a message is put together by copying.
 
+mod disconnect;
+mod foreign;
+mod nickname;
 mod parameters;
 mod plain;
 mod reply;
 mod request;
 mod text;
 
-pub use reply::{Farewell, error, farewell, get_message, response};
+pub use disconnect::{ClientLimit, DisconnectReason};
+pub use foreign::{Beginning, FirstBytes, Foreign};
+pub use nickname::NicknameFault;
+pub use reply::{disconnect, error, get_message, response};
 pub use request::{Parsed, Request, parse};
 
 /// Why a request was not carried out. Nothing has changed, and the client is told with an ERROR line.
@@ -27,15 +33,19 @@ pub enum Error {
     /// It is, but not an object.
     NotAnObject,
     /// A parameter that the server knows is given twice.
-    Twice(Parameter),
+    Duplicate(Parameter),
     /// A parameter that the action needs is not there.
     Missing(Parameter),
-    /// A parameter has a type or a range that it may not have.
+    /// A parameter has a type that it may not have.
     Invalid(Parameter),
+    /// `room_id` is a number with a fraction or an exponent.
+    RoomIdNotWhole,
+    /// `room_id` is an integer beyond the signed and the unsigned 64-bit range.
+    RoomIdOutOfRange,
     /// `action` is a string but none of the four.
     UnknownAction,
-    /// Not 1 to 64 bytes, a control character, or white space at an end.
-    InvalidNickname,
+    /// The nickname breaks a rule.
+    InvalidNickname(NicknameFault),
     /// Another client has this nickname.
     NicknameInUse,
     /// No such room.
@@ -65,12 +75,14 @@ impl Error {
         use Parameter::{Action, Nickname, RoomId, Text};
         match self {
             Error::LineTooLong => "Line too long",
-            Error::InvalidJson => "Invalid JSON",
+            Error::InvalidJson => {
+                r#"Invalid JSON: send one JSON object a line, as in {"action":"JOIN ROOM","room_id":"hall"}"#
+            }
             Error::NotAnObject => "Not a JSON object",
-            Error::Twice(Action) => "Invalid parameter: action is given twice",
-            Error::Twice(Nickname) => "Invalid parameter: nickname is given twice",
-            Error::Twice(RoomId) => "Invalid parameter: room_id is given twice",
-            Error::Twice(Text) => "Invalid parameter: text is given twice",
+            Error::Duplicate(Action) => "Invalid parameter: action is given twice",
+            Error::Duplicate(Nickname) => "Invalid parameter: nickname is given twice",
+            Error::Duplicate(RoomId) => "Invalid parameter: room_id is given twice",
+            Error::Duplicate(Text) => "Invalid parameter: text is given twice",
             Error::Missing(Action) => "Missing parameter: action",
             Error::Missing(Nickname) => "Missing parameter: nickname",
             Error::Missing(RoomId) => "Missing parameter: room_id",
@@ -79,14 +91,32 @@ impl Error {
             Error::Invalid(Nickname) => "Invalid parameter: nickname must be a string",
             Error::Invalid(RoomId) => "Invalid parameter: room_id must be an integer or a string",
             Error::Invalid(Text) => "Invalid parameter: text must be a string",
-            Error::UnknownAction => "Unknown action",
-            Error::InvalidNickname => {
-                "Invalid nickname: 1 to 64 bytes, no control characters, no white space at either end"
+            Error::RoomIdNotWhole => {
+                "Invalid parameter: room_id must be an integer, without fraction or exponent, or a string"
             }
+            Error::RoomIdOutOfRange => {
+                "Invalid parameter: room_id does not fit into 64 bits; a string may name such a room"
+            }
+            Error::UnknownAction => {
+                "Unknown action: the actions are LOGIN NICK, JOIN ROOM, LEFT ROOM and SEND MESSAGE"
+            }
+            Error::InvalidNickname(fault) => fault.text(),
             Error::NicknameInUse => "Nickname already in use",
             Error::RoomNotFound => "Room not found",
             Error::NotInThisRoom => "Not in this room",
             Error::TooManyRooms => "Too many rooms",
+        }
+    }
+}
+
+impl NicknameFault {
+    fn text(self) -> &'static str {
+        match self {
+            NicknameFault::Empty => "Invalid nickname: it is empty",
+            NicknameFault::TooLong => "Invalid nickname: it has more than 64 bytes",
+            NicknameFault::Control => "Invalid nickname: it has a control character",
+            NicknameFault::Invisible => "Invalid nickname: it has an invisible character",
+            NicknameFault::WhiteSpace => "Invalid nickname: it begins or ends with white space",
         }
     }
 }

@@ -22,8 +22,8 @@ use crate::chat::ClientId;
 use crate::hub::{Counters, Event, Hub};
 use crate::options::Options;
 use accept::Gate;
-pub use listener::Address;
 use listener::Listener;
+pub use listener::{Address, Bound};
 use socket::Socket;
 
 /// The most events that are taken from one poll, and so the most clients that are read from before anything is written.
@@ -112,17 +112,20 @@ impl Server {
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let mut listeners = Vec::new();
         let mut addresses = Vec::new();
-        for (index, listen) in options.listen.iter().enumerate() {
-            let mut listener = Listener::bind(listen, options)?;
-            poll.registry().register(listener.source(), Token(FIRST_LISTENER + index), Interest::READABLE)?;
-            addresses.push(listener.address()?);
-            listeners.push(listener);
+        for listen in &options.listen {
+            for mut listener in Listener::bind(listen, options)? {
+                let token = Token(FIRST_LISTENER + listeners.len());
+                poll.registry().register(listener.source(), token, Interest::READABLE)?;
+                addresses.push(listener.address()?);
+                listeners.push(listener);
+            }
         }
         let stopper = Stopper { wanted: Arc::default(), waker };
         Ok(Server { options: options.clone(), poll, listeners, addresses, signals, stopper })
     }
 
-    /// The addresses, with the ports that were really bound, in the order of the options.
+    /// The addresses, with the ports that were really bound, in the order of the options; a name may
+    /// have several.
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
     }

@@ -11,7 +11,7 @@ mod model;
 use common::random::Random;
 use common::requests::Speech;
 use common::{corpora, random};
-use model::json;
+use model::{json, words};
 use parlor::protocol::{self, Error, Request};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -32,6 +32,11 @@ fn judge(line: &[u8]) -> Verdict {
     };
     let gives_up = error.starts_with("recursion limit exceeded") || error.starts_with("number out of range");
     if gives_up && json::value(line).is_some() { Verdict::Document } else { Verdict::Invalid }
+}
+
+/// The longest line that the server may make of one of this length.
+fn bound(line: &[u8]) -> usize {
+    3 * line.len() + 512
 }
 
 /// Compares parser and judge about one line, and the lines that the server makes of it with the line.
@@ -55,15 +60,25 @@ fn check(line: &[u8]) {
         Err(error) => protocol::error(&mut reply, parsed.echo, *error),
     }
     assert!(reply.ends_with(b"\n") && !reply[..reply.len() - 1].contains(&b'\n'), "not one line");
+    assert!(reply.len() <= bound(line), "too long");
     let Verdict::Value(value) = verdict else { return };
     assert_eq!(value.is_object(), parsed.request != Err(Error::NotAnObject));
     // What encloses the value must not be too much for the judge.
     if let Verdict::Value(reply) = judge(&reply) {
         assert_eq!(reply["request"], value, "{text:?}");
     }
+    if value["action"] == "LOGIN NICK"
+        && let Some(nickname) = value["nickname"].as_str()
+        && !matches!(parsed.request, Err(Error::Duplicate(_)))
+    {
+        assert_eq!(parsed.request.is_ok(), words::is_nickname(nickname), "{nickname:?}");
+    }
     if let Ok(Request::Send { room, text }) = parsed.request {
         let mut message = Vec::new();
         protocol::get_message(&mut message, room.as_bytes(), b"Alice", text);
+        assert!(message.len() <= bound(line), "too long: {text:?}");
+        let raw = std::str::from_utf8(&message).unwrap().find(words::is_always_escaped);
+        assert_eq!(raw, None, "not escaped: {text:?}");
         let message: Value = serde_json::from_slice(&message).unwrap();
         assert_eq!(message["text"], value["text"]);
         // `-0` is 0.
@@ -171,6 +186,19 @@ proptest! {
         let line = serde_json::to_vec(&value).unwrap();
         prop_assert_ne!(protocol::parse(&line).unwrap().request, Err(Error::InvalidJson));
         check(&line);
+    }
+
+    #[test]
+    fn nicknames(name in "[ a1❤\u{1f468}\u{1f3fd}\u{fe0f}\u{200d}\u{200b}\u{2800}\u{ad}\u{9b}\u{3000}]{0,8}|.{0,30}") {
+        check(serde_json::json!({"action": "LOGIN NICK", "nickname": name}).to_string().as_bytes());
+    }
+
+    #[test]
+    fn texts_and_rooms_that_grow(
+        room in "[\u{7f}-\u{a0}\u{2027}-\u{202a}a\"\\\\]{0,30}",
+        text in "[\u{7f}-\u{a0}\u{2027}-\u{202a}a\"\\\\]{0,100}",
+    ) {
+        check(serde_json::json!({"action": "SEND MESSAGE", "room_id": room, "text": text}).to_string().as_bytes());
     }
 
     #[test]

@@ -378,8 +378,8 @@ fn bytes_that_many_wait_for_are_in_memory_once() {
         socket.0.borrow_mut().room = Some(0);
     }
     let (sender, socket) = client(&mut hub, "");
-    socket.sends(&send("r", &"x".repeat(50_000)));
+    socket.sends(&send("r", &"x".repeat(15_000)));
     hub.event(sender, READABLE, NOW);
     turn(&mut hub);
-    assert!(hub.memory_bytes() < 250_000, "{} bytes for 100 clients", hub.memory_bytes());
+    assert!(hub.memory_bytes() < 75_000, "{} bytes for 100 clients", hub.memory_bytes());
 }

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use parlor::protocol::{Error, Farewell, error, farewell, get_message, response};
+use parlor::protocol::{DisconnectReason, Error, disconnect, error, get_message, response};
 
 use super::made_up::send;
 
@@ -18,7 +18,7 @@ pub fn bench(criterion: &mut Criterion) {
     let replies: [(&str, Write); 6] = [
         ("RESPONSE", &|out| response(out, black_box(echo))),
         ("ERROR", &|out| error(out, black_box(echo), Error::RoomNotFound)),
-        ("ERROR, a farewell", &|out| farewell(out, black_box(Farewell::TooSlow))),
+        ("ERROR, a last line", &|out| disconnect(out, black_box(DisconnectReason::TooSlow))),
         ("GET MESSAGE, 64 bytes of text", &|out| message(black_box(&ascii), out)),
         ("GET MESSAGE, 64 bytes of Cyrillic", &|out| message(black_box(&cyrillic), out)),
         ("GET MESSAGE, 64 bytes with line ends of Unicode", &|out| message(black_box(&line_ends), out)),

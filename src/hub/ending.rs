@@ -6,7 +6,7 @@ use super::Hub;
 use crate::chat::ClientId;
 use crate::connection::{Phase, Stream};
 use crate::outbox::COPY_OUT_BYTES_MAX;
-use crate::protocol::{self, Farewell};
+use crate::protocol::{self, DisconnectReason};
 use crate::timers::Kind;
 
 /// The most connections that are kept for their last words, beside the clients; past it the oldest is closed.
@@ -32,16 +32,16 @@ impl<S: Stream> Hub<S> {
     }
 
     /// Ends a connection, and tells the client why. From here on it has left its rooms and its nickname is free.
-    pub(super) fn say_farewell(&mut self, client: ClientId, why: Farewell) {
+    pub(super) fn say_farewell(&mut self, client: ClientId, why: DisconnectReason) {
         let Some(connection) = self.connections.get(client) else { return };
         if !matches!(connection.phase, Phase::Active | Phase::Finishing) {
             return;
         }
-        self.counters.farewells[why as usize] += 1;
+        self.counters.farewells[why.kind()] += 1;
         if self.notices.may_tell(why, self.now) {
             let nickname = String::from_utf8_lossy(self.chat.nickname(client));
             let (peer, waited) = (connection.stream.peer(), connection.waiting_bytes());
-            log::info!("disconnected \"{nickname}\" from {peer}: {}, {waited} bytes waited", why.text());
+            log::info!("disconnected \"{nickname}\" from {peer}: {}, {waited} bytes waited", why.words());
         }
         if connection.mute {
             return self.close(client);
@@ -51,11 +51,11 @@ impl<S: Stream> Hub<S> {
         let Some(connection) = self.connections.get_mut(client) else { return };
         connection.phase = Phase::Lingering;
         connection.drop_input(&mut self.memory);
-        if matches!(why, Farewell::TooSlow | Farewell::OutOfMemory) {
+        if matches!(why, DisconnectReason::TooSlow | DisconnectReason::OutOfMemory) {
             connection.cut_output(&mut self.memory);
         }
         self.scratch.clear();
-        protocol::farewell(&mut self.scratch, why);
+        protocol::disconnect(&mut self.scratch, why);
         let words = self.memory.keep(&self.scratch);
         let length = words.len() as u32;
         connection.outbox_mut().push(words, 0..length, true, false, &mut self.memory);
@@ -126,7 +126,7 @@ impl<S: Stream> Hub<S> {
             if throttled || self.has_back_pressure(client) {
                 self.timers.start(&mut self.connections, client, Kind::Idle, self.now);
             } else {
-                self.say_farewell(client, Farewell::IdleTooLong);
+                self.say_farewell(client, DisconnectReason::IdleTooLong);
             }
         }
         for kind in [Kind::Finishing, Kind::Lingering] {
@@ -134,7 +134,7 @@ impl<S: Stream> Hub<S> {
                 let connection = self.connections.get(client);
                 if let Some(connection) = connection.filter(|connection| connection.phase == Phase::Finishing)
                     && !self.stopping
-                    && self.notices.may_tell(Farewell::TooSlow, self.now)
+                    && self.notices.may_tell(DisconnectReason::TooSlow, self.now)
                 {
                     let (peer, waited) = (connection.stream.peer(), connection.output_bytes());
                     log::info!(
@@ -170,7 +170,7 @@ impl<S: Stream> Hub<S> {
             }
             // One that lingered already has been told.
             self.close_if_long(client);
-            self.say_farewell(client, Farewell::OutOfMemory);
+            self.say_farewell(client, DisconnectReason::OutOfMemory);
         }
         // Everybody who waited has gone. What is left are last words, behind the rest of a line that can be long.
         for &(_, client) in &holders {
@@ -198,7 +198,7 @@ impl<S: Stream> Hub<S> {
         let clients: Vec<ClientId> = self.connections.iter().map(|(client, _)| client).collect();
         for client in clients {
             match self.connections.get(client).map(|connection| connection.phase) {
-                Some(Phase::Active) => self.say_farewell(client, Farewell::ShuttingDown),
+                Some(Phase::Active) => self.say_farewell(client, DisconnectReason::ShuttingDown),
                 Some(Phase::Finishing) => {
                     self.timers.start(&mut self.connections, client, Kind::Lingering, now);
                 }

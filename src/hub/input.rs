@@ -168,7 +168,7 @@ impl<S: Stream> Hub<S> {
     /// A line becomes a reply, and perhaps a message.
     fn carry_out(&mut self, client: ClientId, found: Found) {
         let parsed = match found {
-            Found::TooLong => Some(protocol::Parsed { echo: "null", request: Err(Error::LineTooLong) }),
+            Found::TooLong(_) => Some(protocol::Parsed { echo: "null", request: Err(Error::LineTooLong) }),
             Found::Line(line) => protocol::parse(line),
         };
         let Some(protocol::Parsed { echo, request }) = parsed else { return };

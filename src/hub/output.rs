@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Write};
 use super::Hub;
 use crate::chat::ClientId;
 use crate::connection::{Connection, Phase, Stream};
-use crate::protocol::Farewell;
+use crate::protocol::DisconnectReason;
 use crate::timers::Kind;
 
 impl<S: Stream> Hub<S> {
@@ -23,7 +23,7 @@ impl<S: Stream> Hub<S> {
             // Its socket may have room again since the last write; only the next poll would say so.
             self.pump(client);
             if self.is_too_slow(client) {
-                self.say_farewell(client, Farewell::TooSlow);
+                self.say_farewell(client, DisconnectReason::TooSlow);
             }
         }
         while let Some(client) = self.finishing.pop() {

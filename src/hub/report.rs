@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Hub;
 use crate::connection::Stream;
-use crate::protocol::Farewell;
+use crate::protocol::DisconnectReason;
 
 /// The least time between two lines about the same kind of event.
 const NOTICE_EVERY: Duration = Duration::from_secs(1);
@@ -34,8 +34,8 @@ pub struct Counters {
     pub reads: u64,
     /// Calls of `write`.
     pub writes: u64,
-    /// Connections that the server has ended, by the reason, in the order of [`Farewell::ALL`].
-    pub farewells: [u64; Farewell::ALL.len()],
+    /// Connections that the server has ended, by the reason, in the order of [`DisconnectReason::WORDS`].
+    pub farewells: [u64; DisconnectReason::WORDS.len()],
 }
 
 impl fmt::Display for Counters {
@@ -44,8 +44,8 @@ impl fmt::Display for Counters {
         write!(f, "messages {}, deliveries {}, ", self.messages, self.deliveries)?;
         write!(f, "read {} bytes in {} calls, ", self.bytes_read, self.reads)?;
         write!(f, "written {} bytes in {} calls, ended", self.bytes_written, self.writes)?;
-        for (farewell, count) in Farewell::ALL.iter().zip(self.farewells) {
-            write!(f, " \"{}\" {count}", farewell.text())?;
+        for (words, count) in DisconnectReason::WORDS.iter().zip(self.farewells) {
+            write!(f, " \"{}\" {count}", words)?;
         }
         Ok(())
     }
@@ -54,7 +54,7 @@ impl fmt::Display for Counters {
 /// Keeps the log from growing faster than a line a second for each reason.
 #[derive(Debug, Default)]
 pub(super) struct Notices {
-    kinds: [Notice; Farewell::ALL.len()],
+    kinds: [Notice; DisconnectReason::WORDS.len()],
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -65,8 +65,8 @@ struct Notice {
 
 impl Notices {
     /// Whether a line may be logged now. One that may not is counted.
-    pub fn may_tell(&mut self, kind: Farewell, now: Duration) -> bool {
-        let notice = &mut self.kinds[kind as usize];
+    pub fn may_tell(&mut self, kind: DisconnectReason, now: Duration) -> bool {
+        let notice = &mut self.kinds[kind.kind()];
         let may = notice.told_at.is_none_or(|told_at| now >= told_at + NOTICE_EVERY);
         if may {
             notice.told_at = Some(now);
@@ -78,10 +78,10 @@ impl Notices {
 
     /// Logs how many lines were left out, when the time has come, or when it is `the_end`.
     pub fn tell_left_out(&mut self, now: Duration, the_end: bool) {
-        for (kind, notice) in Farewell::ALL.iter().zip(&mut self.kinds) {
+        for (words, notice) in DisconnectReason::WORDS.iter().zip(&mut self.kinds) {
             let is_due = notice.told_at.is_none_or(|told_at| now >= told_at + NOTICE_EVERY);
             if notice.left_out > 0 && (is_due || the_end) {
-                log::info!("disconnected {} more: {}", notice.left_out, kind.text());
+                log::info!("disconnected {} more: {}", notice.left_out, words);
                 *notice = Notice { told_at: Some(now), left_out: 0 };
             }
         }

@@ -1,15 +1,18 @@
-//! The table of options, how their values are read, and the help that is made from it.
+//! The table of options, and how their values are read.
 //!
 //! A row says how an option is called, what kind of value it takes, within which range, where the value goes, and what
-//! it is for. The default stands in [`Options::default`] alone: help reads it from there, through the same row.
+//! it is for. The default stands in [`Options::default`] alone: help reads it from there, through the same row. Help, the
+//! manual page and the completions of shells are all made from this table.
 
-use std::fmt::Write;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use log::LevelFilter;
 
-use super::{Listen, Options};
+use super::parts::Part;
+use super::values::{count, hint_for_size, octal, show_size, size};
+use super::{HostName, Listen, Options, Shell};
 
 /// One option of the command line.
 pub(super) struct Flag {
@@ -19,7 +22,7 @@ pub(super) struct Flag {
     pub long: &'static str,
     /// What value it takes, and which field it sets.
     pub value: Value,
-    /// What it does, in full sentences. Range and default are added by [`usage`].
+    /// What it does, in full sentences. Range and default are added where it is shown.
     pub help: &'static str,
 }
 
@@ -27,6 +30,8 @@ pub(super) struct Flag {
 pub(super) enum Value {
     /// None: it asks for a text instead of a server.
     Ask,
+    /// The name of a shell: it asks for that one's completions.
+    Shell,
     /// None: the option is there or not.
     Switch(Field<bool>),
     /// A plain number.
@@ -37,10 +42,20 @@ pub(super) enum Value {
     Bytes(RangeInclusive<u64>, Field<usize>),
     /// A time in whole seconds.
     Seconds(RangeInclusive<u64>, Field<Duration>),
-    /// An address; the only kind that may be given several times.
+    /// An address to listen on; may be given several times.
     Address(Field<Vec<Listen>>),
+    /// A name that browsers use for the server; may be given several times.
+    Host(Field<Vec<HostName>>),
+    /// The permissions of a file.
+    Mode(Field<Option<u32>>),
     /// The name of a log level.
     Level(Field<LevelFilter>),
+    /// The path of a file.
+    File(Field<Option<PathBuf>>),
+    /// Where another server is.
+    Url(Field<Option<String>>),
+    /// Any text.
+    Text(Field<String>),
 }
 
 /// How to get at a field: for writing what was given, and for reading the default.
@@ -55,15 +70,21 @@ const MOST_MEMORY: u64 = 1024 << 30;
 /// The largest `TCP_KEEPIDLE` that Linux takes.
 const LONGEST_KEEPALIVE: u64 = 32767;
 
-/// Every option, in the order in which help lists them.
+/// The largest of permissions.
+pub(super) const MOST_MODE: u32 = 0o777;
+
+/// The options that are always there, in the order in which help lists them.
 pub(super) const FLAGS: &[Flag] = &[
     Flag {
         short: "l",
         long: "listen",
         value: Value::Address(|options| &mut options.listen),
         help: "Listen on ADDR, which is HOST:PORT, with an IPv6 address in brackets, or unix:PATH for a Unix socket. \
-               Port 0 picks a free one, which is logged. A socket file that a dead server has left is taken over. \
-               May be given several times.",
+               Port 0 picks a free one, which is logged. A name is bound on all of its addresses. A socket file that a \
+               dead server has left is taken over. With the parts for it built in, tls:HOST:PORT speaks TLS, \
+               http:HOST:PORT and https:HOST:PORT serve the page and WebSocket, metrics:HOST:PORT serves Prometheus. \
+               With proxy+ before any but the last, each connection must begin with a PROXY header. May be given \
+               several times.",
     },
     Flag {
         short: "",
@@ -75,7 +96,8 @@ pub(super) const FLAGS: &[Flag] = &[
         short: "",
         long: "max-clients-per-ip",
         value: Value::Count(0..=MANY, |options| &mut options.max_clients_per_ip),
-        help: "Serve at most N clients at once from one IP address. Unix sockets do not count. 0 sets no such limit.",
+        help: "Serve at most N clients at once from one address: an IPv4 address, or a /64 of IPv6. Unix sockets do \
+               not count. 0 sets no such limit.",
     },
     Flag {
         short: "",
@@ -144,6 +166,12 @@ pub(super) const FLAGS: &[Flag] = &[
     },
     Flag {
         short: "",
+        long: "unix-mode",
+        value: Value::Mode(|options| &mut options.unix_mode),
+        help: "Give the files of Unix sockets these permissions, as in 660. Without this option the umask decides.",
+    },
+    Flag {
+        short: "",
         long: "stats",
         value: Value::Seconds(0..=MANY, |options| &mut options.stats),
         help: "Log a line of counters every SECONDS. 0 logs none.",
@@ -156,17 +184,123 @@ pub(super) const FLAGS: &[Flag] = &[
                off logs nothing.",
     },
     Flag { short: "h", long: "help", value: Value::Ask, help: "Print this help and exit." },
-    Flag { short: "V", long: "version", value: Value::Ask, help: "Print the version and exit." },
+    Flag {
+        short: "V",
+        long: "version",
+        value: Value::Ask,
+        help: "Print the version and the optional parts that are built in, and exit.",
+    },
+    Flag { short: "", long: "man", value: Value::Ask, help: "Print the manual page and exit." },
+    Flag {
+        short: "",
+        long: "completions",
+        value: Value::Shell,
+        help: "Print the completions for SHELL and exit: bash, zsh or fish.",
+    },
 ];
+
+/// The options of each part, there only where that is built in. Without it they are known to be refused.
+pub(super) const OPTIONAL: &[(Part, &[Flag])] = &[
+    (
+        Part::Web,
+        &[Flag {
+            short: "",
+            long: "host",
+            value: Value::Host(|options| &mut options.hosts),
+            help: "Let browsers reach the page and WebSocket under NAME, or NAME:PORT for that port alone. localhost \
+                   and IP addresses need no such option. May be given several times.",
+        }],
+    ),
+    (
+        Part::Tls,
+        &[
+            Flag {
+                short: "",
+                long: "tls-cert",
+                value: Value::File(|options| &mut options.tls_cert),
+                help: "Read the certificate chain from FILE, in PEM. tls: and https: need it. SIGHUP reads it again.",
+            },
+            Flag {
+                short: "",
+                long: "tls-key",
+                value: Value::File(|options| &mut options.tls_key),
+                help: "Read the private key from FILE, in PEM. tls: and https: need it. SIGHUP reads it again.",
+            },
+            Flag {
+                short: "",
+                long: "tls-client-ca",
+                value: Value::File(|options| &mut options.tls_client_ca),
+                help: "Let in only TLS clients that show a certificate signed by one of those in FILE, in PEM.",
+            },
+        ],
+    ),
+    (
+        Part::Cluster,
+        &[
+            Flag {
+                short: "",
+                long: "cluster",
+                value: Value::Url(|options| &mut options.cluster),
+                help: "Be one of several nodes that are joined by the Redis or Valkey at URL, which is \
+                       redis://[USER][:PASSWORD@]HOST[:PORT][/DB] or redis+unix:PATH.",
+            },
+            Flag {
+                short: "",
+                long: "cluster-prefix",
+                value: Value::Text(|options| &mut options.cluster_prefix),
+                help: "Begin every key and channel there with TEXT.",
+            },
+            Flag {
+                short: "",
+                long: "cluster-password-file",
+                value: Value::File(|options| &mut options.cluster_password_file),
+                help: "Read the password from FILE, for one in the URL can be seen with ps.",
+            },
+        ],
+    ),
+];
+
+/// Every option that this program has.
+pub(super) fn built_in() -> impl Iterator<Item = &'static Flag> {
+    let optional = OPTIONAL.iter().filter(|(part, _)| part.is_built_in());
+    FLAGS.iter().chain(optional.flat_map(|(_, flags)| *flags))
+}
+
+/// Every option that there is, with the part that it needs.
+pub(super) fn all() -> impl Iterator<Item = (&'static Flag, Option<Part>)> {
+    let optional = OPTIONAL.iter().flat_map(|(part, flags)| flags.iter().map(|flag| (flag, Some(*part))));
+    FLAGS.iter().map(|flag| (flag, None)).chain(optional)
+}
+
+impl Flag {
+    /// What is typed: the long form, and a placeholder for the value.
+    pub fn usage(&self) -> String {
+        let name = self.value.name();
+        format!("--{}{}{name}", self.long, if name.is_empty() { "" } else { " " })
+    }
+
+    /// What it does, with its range and its default.
+    pub fn description(&self) -> String {
+        let Some(default) = self.value.default() else { return self.help.to_owned() };
+        let range = self.value.range().map(|(least, most)| format!("From {least} to {most}. "));
+        format!("{} {}The default is {default}.", self.help, range.unwrap_or_default())
+    }
+}
 
 impl Value {
     /// Sets the field in `options` to what `text` says, or tells why it cannot. Does nothing for a switch.
     pub(super) fn read(&self, text: &str, options: &mut Options) -> Result<(), String> {
         match self {
             Value::Ask | Value::Switch(_) => {}
+            Value::Shell => {
+                text.parse::<Shell>()?;
+            }
             Value::Count(range, field) => *field(options) = self.number(range, count(text))?,
             Value::Rate(range, field) => *field(options) = self.number(range, count(text))?,
-            Value::Bytes(range, field) => *field(options) = self.number(range, size(text))?,
+            Value::Bytes(range, field) => {
+                let number = self.number(range, size(text)).map_err(|why| why + &hint_for_size(text));
+                *field(options) = number?;
+            }
             Value::Seconds(range, field) => {
                 *field(options) = Duration::from_secs(self.number(range, count(text))?)
             }
@@ -174,10 +308,25 @@ impl Value {
                 let address = text.parse::<Listen>().map_err(|error| error.to_string())?;
                 field(options).push(address);
             }
+            Value::Host(field) => field(options).push(text.parse()?),
+            Value::Mode(field) => {
+                let mode = octal(text).filter(|mode| *mode <= MOST_MODE);
+                *field(options) = Some(mode.ok_or("must be an octal number from 0 to 777, as in 660")?);
+            }
             Value::Level(field) => {
                 *field(options) =
                     text.parse().map_err(|_| "must be error, warn, info, debug, trace or off".to_string())?;
             }
+            Value::File(field) if !text.is_empty() => *field(options) = Some(text.into()),
+            Value::File(_) => return Err("the path is missing".into()),
+            Value::Url(field) => {
+                let rest = ["redis://", "redis+unix:"].iter().find_map(|scheme| text.strip_prefix(scheme));
+                if rest.is_none_or(str::is_empty) {
+                    return Err("neither redis://HOST[:PORT][/DB] nor redis+unix:PATH".into());
+                }
+                *field(options) = Some(text.to_owned());
+            }
+            Value::Text(field) => *field(options) = text.to_owned(),
         }
         Ok(())
     }
@@ -200,28 +349,33 @@ impl Value {
 
     /// `number` as one would type it.
     fn show(&self, number: u64) -> String {
-        let is_size = matches!(self, Value::Bytes(..)) && number != 0;
-        let unit = UNITS.iter().find(|(_, unit)| is_size && number.is_multiple_of(*unit));
-        unit.map_or(number.to_string(), |(letter, unit)| format!("{}{letter}", number / unit))
+        if matches!(self, Value::Bytes(..)) { show_size(number) } else { number.to_string() }
     }
 
     /// What the help calls the value.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Value::Ask | Value::Switch(_) => "",
+            Value::Shell => "SHELL",
             Value::Count(..) | Value::Rate(..) => "N",
             Value::Bytes(..) => "BYTES",
             Value::Seconds(..) => "SECONDS",
             Value::Address(_) => "ADDR",
+            Value::Host(_) => "NAME",
+            Value::Mode(_) => "OCTAL",
             Value::Level(_) => "LEVEL",
+            Value::File(_) => "FILE",
+            Value::Url(_) => "URL",
+            Value::Text(_) => "TEXT",
         }
     }
 
-    /// The default as one would type it, for kinds that take a value.
+    /// The default as one would type it, for kinds that have one.
     pub(super) fn default(&self) -> Option<String> {
         let mut options = Options::default();
         Some(match self {
-            Value::Ask | Value::Switch(_) => return None,
+            Value::Ask | Value::Shell | Value::Switch(_) => return None,
+            Value::Host(_) | Value::Mode(_) | Value::File(_) | Value::Url(_) => return None,
             Value::Count(_, field) | Value::Bytes(_, field) => self.show(*field(&mut options) as u64),
             Value::Rate(_, field) => self.show(u64::from(*field(&mut options))),
             Value::Seconds(_, field) => self.show(field(&mut options).as_secs()),
@@ -229,6 +383,7 @@ impl Value {
                 field(&mut options).iter().map(Listen::to_string).collect::<Vec<_>>().join(" ")
             }
             Value::Level(field) => field(&mut options).as_str().to_lowercase(),
+            Value::Text(field) => field(&mut options).clone(),
         })
     }
 
@@ -243,93 +398,3 @@ impl Value {
         }
     }
 }
-
-/// The letters that may end a size, the largest first.
-const UNITS: [(char, u64); 3] = [('G', 1 << 30), ('M', 1 << 20), ('K', 1 << 10)];
-
-/// A number in plain digits: no sign, no blank. One past 64 bits becomes the largest, which is out of every range.
-fn count(text: &str) -> Option<u64> {
-    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then(|| text.parse().unwrap_or(u64::MAX))
-}
-
-/// A number of bytes, with or without one of [`UNITS`]. One past 64 bits becomes the largest, likewise.
-fn size(text: &str) -> Option<u64> {
-    for (letter, unit) in UNITS {
-        if let Some(digits) = text.strip_suffix([letter, letter.to_ascii_lowercase()]) {
-            return count(digits).map(|number| number.saturating_mul(unit));
-        }
-    }
-    count(text)
-}
-
-/// Columns of the help, and how far the texts are indented.
-const WIDTH: usize = 98;
-const INDENT: usize = 10;
-
-/// What `--help` prints.
-pub fn usage() -> String {
-    let mut help = String::from(HEAD);
-    for flag in FLAGS {
-        let short = if flag.short.is_empty() { "    ".into() } else { format!("-{}, ", flag.short) };
-        let blank = if flag.value.name().is_empty() { "" } else { " " };
-        let _ = writeln!(help, "  {short}--{}{blank}{}", flag.long, flag.value.name());
-        wrap(flag.help, &mut help);
-        let range = flag.value.range().map(|(least, most)| format!("From {least} to {most}. "));
-        if let Some(default) = flag.value.default() {
-            wrap(&format!("{}The default is {default}.", range.unwrap_or_default()), &mut help);
-        }
-    }
-    help.push_str(TAIL);
-    help
-}
-
-/// Adds `text` to `help` as lines that are indented and not too wide.
-fn wrap(text: &str, help: &mut String) {
-    let mut column = 0;
-    for word in text.split_whitespace() {
-        if column > 0 && column + 1 + word.len() <= WIDTH {
-            help.push(' ');
-            column += 1 + word.len();
-        } else {
-            if column > 0 {
-                help.push('\n');
-            }
-            help.extend(std::iter::repeat_n(' ', INDENT));
-            column = INDENT + word.len();
-        }
-        help.push_str(word);
-    }
-    help.push('\n');
-}
-
-/// What stands before the options.
-const HEAD: &str = "\
-parlor, a small chat server: one JSON object a line, over TCP or Unix sockets.
-
-Usage: parlor [OPTION]...
-
-With no option at all it serves on 127.0.0.1:7878. A size is a number of bytes, or one followed by
-K, M or G (powers of 1024, in either case). Seconds are whole. --option=VALUE works as well.
-
-Options:
-";
-
-/// What stands behind the options.
-const TAIL: &str = "
-Signals:
-  SIGTERM, SIGINT
-          Stop: flush what waits (see --drain), then exit with status 0. A second one ends the
-          server at once, with 128 plus the signal's number.
-  SIGUSR1
-          Log the counters of --stats now, and the ten clients for which most waits.
-
-Exit status: 0 after a stop, 1 if the server cannot start or go on, 2 for a mistake on the command
-line.
-
-Examples:
-  parlor --listen 0.0.0.0:7878 --listen unix:/run/parlor/parlor.sock
-          Serve the network over IPv4, and programs of this host through a Unix socket.
-  parlor --listen '[::]:7878' --max-clients 200 --max-memory 16M --idle-timeout 3600
-          Serve IPv6 on a machine with little memory, and drop clients that are silent for an hour.
-";

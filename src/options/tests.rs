@@ -6,12 +6,14 @@ use std::os::unix::ffi::OsStringExt;
 
 use proptest::prelude::*;
 
+use super::flags::FLAGS;
+use super::parts::Part;
 use super::*;
 
 /// The options that these arguments give, which must be right.
 fn options(arguments: &[&str]) -> Options {
     match parse(arguments) {
-        Ok(Invocation::Serve(options)) => options,
+        Ok(Invocation::Serve(options)) => *options,
         other => panic!("{arguments:?} gives {other:?}"),
     }
 }
@@ -23,10 +25,6 @@ fn error(arguments: &[&str]) -> String {
     error
 }
 
-fn tcp(address: &str) -> Listen {
-    Listen::Tcp(address.into())
-}
-
 #[test]
 fn nothing_given_is_the_default() {
     assert_eq!(options(&[]), Options::default());
@@ -35,8 +33,8 @@ fn nothing_given_is_the_default() {
 #[test]
 fn every_option_sets_its_own_field_and_no_other() {
     type Change = fn(&mut Options);
-    let cases: [(&str, &str, Change); 14] = [
-        ("--listen", "[::1]:0", |o| o.listen = vec![tcp("[::1]:0")]),
+    let cases: [(&str, &str, Change); 15] = [
+        ("--listen", "[::1]:0", |o| o.listen = vec![Listen::tcp("[::1]:0")]),
         ("--max-clients", "7", |o| o.max_clients = 7),
         ("--max-clients-per-ip", "7", |o| o.max_clients_per_ip = 7),
         ("--rate", "7", |o| o.rate = 7),
@@ -48,6 +46,7 @@ fn every_option_sets_its_own_field_and_no_other() {
         ("--idle-timeout", "7", |o| o.idle_timeout = Duration::from_secs(7)),
         ("--keepalive", "7", |o| o.keepalive = Duration::from_secs(7)),
         ("--drain", "7", |o| o.drain = Duration::from_secs(7)),
+        ("--unix-mode", "660", |o| o.unix_mode = Some(0o660)),
         ("--stats", "7", |o| o.stats = Duration::from_secs(7)),
         ("--log", "debug", |o| o.log = log::LevelFilter::Debug),
     ];
@@ -61,13 +60,14 @@ fn every_option_sets_its_own_field_and_no_other() {
             assert_eq!(options(&[&format!("{name}={value}")]), expected);
         }
     }
-    assert_eq!(cases.len() + ["--help", "--version"].len(), FLAGS.len(), "a row of the table is not tested");
+    let asking = ["--help", "--version", "--man", "--completions"];
+    assert_eq!(cases.len() + asking.len(), FLAGS.len(), "a row of the table is not tested");
 }
 
 #[test]
 fn listen_may_be_given_several_times_and_replaces_the_default() {
     let several = options(&["-l", "a:1", "--listen=unix:/x", "-lb:2", "--listen", "[::]:0"]).listen;
-    assert_eq!(several, [tcp("a:1"), Listen::Unix("/x".into()), tcp("b:2"), tcp("[::]:0")]);
+    assert_eq!(several, [Listen::tcp("a:1"), Listen::unix("/x"), Listen::tcp("b:2"), Listen::tcp("[::]:0")]);
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn help_and_version_win_over_values_that_are_wrong() {
 
 #[test]
 fn errors_name_option_value_and_reason() {
-    let cases: [(&[&str], &str); 24] = [
+    let cases: [(&[&str], &str); 27] = [
         (&["--max-clients", "0"], r#"--max-clients "0": must be from 1 to 1000000000"#),
         (&["--max-line", "0K"], r#"--max-line "0K": must be from 1 to 1G"#),
         (&["--max-line", "1073741825"], r#"--max-line "1073741825": must be from 1 to 1G"#),
@@ -92,8 +92,11 @@ fn errors_name_option_value_and_reason() {
         (&["--keepalive", "32768"], r#"--keepalive "32768": must be from 0 to 32767"#),
         (
             &["--max-line", "64KB"],
-            r#"--max-line "64KB": must be a whole number of bytes, which K, M or G may follow"#,
+            r#"--max-line "64KB": must be a whole number of bytes, which K, M or G may follow; did you mean 64K?"#,
         ),
+        (&["--unix-mode", "1000"], r#"--unix-mode "1000": must be an octal number from 0 to 777, as in 660"#),
+        (&["--unix-mode", "rw"], r#"--unix-mode "rw": must be an octal number from 0 to 777, as in 660"#),
+        (&["--completions", "tcsh"], r#"--completions "tcsh": must be bash, zsh or fish"#),
         (&["--max-clients", "10K"], r#"--max-clients "10K": must be a whole number"#),
         (&["--rate", "-1"], r#"--rate "-1": must be a whole number"#),
         (&["--rate", "+1"], r#"--rate "+1": must be a whole number"#),
@@ -187,6 +190,11 @@ fn addresses_are_checked_for_their_form() {
         "unix:/run/parlor.sock",
         "unix:relative",
         "unix:with space:80",
+        "unix:./@name",
+        "[fe80::1%eth0]:80",
+        "[2001:db8::1]:80",
+        "proxy+127.0.0.1:0",
+        "proxy+unix:/run/parlor.sock",
     ] {
         assert_eq!(text.parse::<Listen>().unwrap().to_string(), text, "must come back as it was");
     }
@@ -209,6 +217,25 @@ fn addresses_are_checked_for_their_form() {
         ("two hosts:80", "white space"),
         ("line\nfeed:80", "white space"),
         ("unix:", "path is missing"),
+        ("unix:@name", "unix:./@name"),
+        ("proxy+unix:@name", "unix:./@name"),
+        ("[::ffff:127.0.0.1]:80", "127.0.0.1:80"),
+        ("[::ffff:7f00:1]:80", "127.0.0.1:80"),
+        ("[fe80::1]:80", "[fe80::1%eth0]:80"),
+        ("[fe80::1%]:80", "zone"),
+        ("[fe80::1%0]:80", "[fe80::1%eth0]:80"),
+        ("[fe80::1%a b]:80", "zone"),
+        ("proxy+metrics:127.0.0.1:80", "proxy+metrics:"),
+        ("proxy+proxy+127.0.0.1:80", "once"),
+        ("tls:proxy+127.0.0.1:80", "before all else"),
+        ("http:proxy+127.0.0.1:80", "before all else"),
+        ("tls:tls:127.0.0.1:80", "only one"),
+        ("https:http:127.0.0.1:80", "only one"),
+        ("tls:unix:/run/x", "only plain lines"),
+        ("http:unix:/run/x", "only plain lines"),
+        ("https:unix:/run/x", "only plain lines"),
+        ("metrics:unix:/run/x", "only plain lines"),
+        ("proxy+", "neither"),
     ] {
         let error = text.parse::<Listen>().unwrap_err().to_string();
         assert!(error.contains(why), "{text:?} gives {error:?}");
@@ -229,14 +256,14 @@ fn help_describes_every_option_within_its_width() {
             "{}",
             flag.long
         );
-        let head = format!("--{} {}", flag.long, flag.value.name());
-        assert_eq!(help.lines().filter(|line| line.ends_with(head.trim_end())).count(), 1, "{head}");
+        let head = flag.usage();
+        assert_eq!(help.lines().filter(|line| line.ends_with(&head)).count(), 1, "{head}");
         assert!(flag.help.ends_with('.'), "--{}: not in full sentences", flag.long);
         if flag.value.range().is_some_and(|(least, _)| least == "0") {
             assert!(flag.help.contains(" 0 "), "--{}: what does 0 mean?", flag.long);
         }
     }
-    assert!(help.contains("From 1 to 1G. The default is 64K."));
+    assert!(help.contains("From 1 to 1G. The default is 16K."));
 }
 
 #[test]
@@ -270,6 +297,147 @@ fn the_examples_in_help_are_right() {
     assert!(help.contains(&format!("it serves on {}.", Options::default().listen[0])));
 }
 
+#[test]
+fn a_listener_is_what_its_address_says() {
+    let listen: Listen = "proxy+unix:/run/x".parse().unwrap();
+    assert_eq!((listen.is_behind_proxy(), listen.spoken()), (true, Spoken::Lines));
+    assert_eq!(listen.place(), &Place::Unix("/run/x".into()));
+    let listen = Listen::tcp("localhost:1");
+    assert_eq!((listen.is_behind_proxy(), listen.spoken()), (false, Spoken::Lines));
+    assert_eq!(listen.place(), &Place::Tcp("localhost:1".into()));
+    // Never an abstract socket, whoever asks for it.
+    for (path, written) in [("@x", "unix:./@x"), ("", "unix:./"), ("x", "unix:x")] {
+        assert_eq!(Listen::unix(path).to_string(), written);
+    }
+}
+
+/// An address for each prefix, and the options that it cannot do without.
+const SPOKEN: [(&str, &[Part], &str); 4] = [
+    ("tls:127.0.0.1:0", &[Part::Tls], "tls"),
+    ("http:127.0.0.1:0", &[Part::Web], "web"),
+    ("https:127.0.0.1:0", &[Part::Web, Part::Tls], "web and tls"),
+    ("metrics:127.0.0.1:0", &[Part::Web], "web"),
+];
+
+#[test]
+fn an_address_is_taken_with_its_parts_and_refused_by_the_name_of_the_feature_without() {
+    for (text, parts, features) in SPOKEN {
+        let is_built_in = parts.iter().all(|part| part.is_built_in());
+        match text.parse::<Listen>() {
+            Ok(listen) => {
+                assert!(is_built_in, "{text}");
+                assert_eq!(listen.to_string(), text);
+                assert_eq!(format!("{}127.0.0.1:0", listen.spoken().prefix()), text);
+            }
+            Err(error) => {
+                assert!(!is_built_in, "{text}: {error}");
+                assert!(error.to_string().ends_with(features), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_option_is_taken_with_its_part_and_refused_by_the_name_of_the_feature_without() {
+    type IsSet = fn(&Options) -> bool;
+    let cases: [(&[&str], Part, IsSet); 6] = [
+        (&["--host", "Chat.example.org:443", "--host=b"], Part::Web, |o| {
+            o.hosts.iter().map(HostName::to_string).collect::<Vec<_>>() == ["chat.example.org:443", "b"]
+        }),
+        (&["--tls-cert", "a", "--tls-key", "b"], Part::Tls, |o| {
+            (o.tls_cert.as_deref(), o.tls_key.as_deref()) == (Some("a".as_ref()), Some("b".as_ref()))
+        }),
+        (&["--tls-client-ca", "a", "--tls-cert", "a", "--tls-key", "b"], Part::Tls, |o| {
+            o.tls_client_ca.as_deref() == Some("a".as_ref())
+        }),
+        (&["--cluster", "redis://localhost"], Part::Cluster, |o| {
+            o.cluster.as_deref() == Some("redis://localhost")
+        }),
+        (&["--cluster-prefix", "x"], Part::Cluster, |o| o.cluster_prefix == "x"),
+        (&["--cluster-password-file", "x"], Part::Cluster, |o| {
+            o.cluster_password_file.as_deref() == Some("x".as_ref())
+        }),
+    ];
+    for (arguments, part, is_set) in cases {
+        if part.is_built_in() {
+            assert!(is_set(&options(arguments)), "{arguments:?}");
+            assert!(usage().contains(arguments[0]) && manual().contains("the part"));
+        } else {
+            let why = format!("not built in; it needs the cargo feature {}", part.name());
+            assert!(error(arguments).ends_with(&why), "{arguments:?}");
+            assert!(error(&arguments[..1]).ends_with(&why), "without its value too");
+            assert!(!usage().contains(arguments[0]));
+        }
+    }
+}
+
+#[test]
+#[cfg(feature = "tls")]
+fn tls_needs_a_certificate_and_its_key() {
+    for arguments in [&["-l", "tls:a:1"][..], &["-l", "tls:a:1", "--tls-cert", "x"], &["--tls-key", "x"]] {
+        assert!(error(arguments).contains("--tls-cert and --tls-key"), "{arguments:?}");
+    }
+    assert!(error(&["--tls-client-ca", "x"]).contains("--tls-cert and --tls-key"));
+    options(&["-l", "tls:a:1", "--tls-cert", "x", "--tls-key", "y"]);
+}
+
+#[test]
+fn names_for_browsers_are_checked_for_their_form() {
+    for (text, name, port) in [
+        ("Chat.Example.org", "chat.example.org", None),
+        ("a-b:8080", "a-b", Some(8080)),
+        ("x:1", "x", Some(1)),
+    ] {
+        let host: HostName = text.parse().unwrap();
+        assert_eq!((host.name(), host.port()), (name, port));
+    }
+    for text in ["", ":80", "http://a", "a/", "a b", "a..b", "a:0", "a:65536", "a:+1", "a:", ".a", "a."] {
+        assert!(text.parse::<HostName>().is_err(), "{text:?}");
+    }
+}
+
+#[test]
+fn a_size_written_as_elsewhere_is_told_how_it_is_written_here() {
+    for (text, meant) in [("64KB", "64K"), ("1MiB", "1M"), ("100 B", "100"), ("2gb", "2G"), ("1 k", "1K")] {
+        let error = error(&["--max-memory", text]);
+        assert!(error.ends_with(&format!("; did you mean {meant}?")), "{error}");
+    }
+    for text in ["KB", "1TB", "x", "", "1.5MB"] {
+        assert!(!error(&["--max-memory", text]).contains("did you mean"), "{text}");
+    }
+}
+
+#[test]
+fn help_version_and_the_others_are_asked_for() {
+    assert_eq!(parse(["--man"]), Ok(Invocation::Manual));
+    assert_eq!(parse(["--completions", "fish"]), Ok(Invocation::Completions(Shell::Fish)));
+    assert_eq!(parse(["--completions=x", "--man", "-V"]), Ok(Invocation::Version));
+    let parts = Part::ALL.iter().filter(|part| part.is_built_in()).map(|part| part.name());
+    let parts = parts.collect::<Vec<_>>().join(" ");
+    let parts = if parts.is_empty() { parts } else { format!(" ({parts})") };
+    assert_eq!(version(), format!("parlor {}{parts}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn the_manual_page_and_the_completions_know_every_option() {
+    let page = manual();
+    for flag in flags::built_in() {
+        let name = flag.long.replace('-', "\\-");
+        assert!(page.contains(&format!("\\fB\\-\\-{name}\\fR")), "{name}");
+        for (shell, option) in [
+            (Shell::Bash, format!("--{}", flag.long)),
+            (Shell::Zsh, format!("--{}[", flag.long)),
+            (Shell::Fish, format!(" -l {} ", flag.long)),
+        ] {
+            assert!(completions(shell).contains(&option), "{shell:?} {option}");
+        }
+    }
+    // A line that begins with a dot is a command, and here only those that were meant.
+    let commands = [".TH ", ".SH ", ".SS ", ".TP", ".B ", ".PP"];
+    let is_meant = |line: &&str| commands.iter().any(|command| line.starts_with(command));
+    assert!(page.lines().filter(|line| line.starts_with(['.', '\''])).all(|line| is_meant(&line)));
+}
+
 proptest! {
     #[test]
     fn a_size_is_digits_times_unit_or_out_of_range(number: u64, unit in 0_usize..=3, upper: bool) {
@@ -291,7 +459,7 @@ proptest! {
     }
 
     #[test]
-    fn an_address_that_is_taken_comes_back_as_it_was(text in "(unix:)?[a-c:.\\[\\]0-9%/ ]{0,20}") {
+    fn an_address_that_is_taken_comes_back_as_it_was(text in "(proxy\\+)?(unix:|tls:|http:)?[@a-c:.\\[\\]0-9%/ ]{0,20}") {
         if let Ok(address) = text.parse::<Listen>() {
             prop_assert_eq!(address.to_string(), text);
         }

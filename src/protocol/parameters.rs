@@ -15,8 +15,8 @@ pub struct Parameters<'a> {
     pub nickname: Option<&'a str>,
     pub room_id: Option<&'a str>,
     pub text: Option<&'a str>,
-    /// The first that was given twice.
-    pub twice: Option<Parameter>,
+    /// The first that was given a second time.
+    pub duplicate: Option<Parameter>,
 }
 
 impl<'a> Parameters<'a> {
@@ -51,7 +51,7 @@ impl<'a> Parameters<'a> {
             Parameter::Text => &mut self.text,
         };
         if place.replace(value).is_some() {
-            self.twice.get_or_insert(parameter);
+            self.duplicate.get_or_insert(parameter);
         }
     }
 }

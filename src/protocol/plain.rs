@@ -1,8 +1,9 @@
-//! The usual line, read at a glance: an object of strings without escapes and of integers without a sign.
+//! A fast path for the usual line, which is an object of strings without escapes and of integers without a sign.
 //!
-//! Everything else is left to serde_json, and so is every doubt: what is found here is exactly what serde_json would
-//! find. A SEND MESSAGE of 120 bytes is parsed in 51 ns instead of 109; that is a tenth of what a request costs with all
-//! its system calls.
+//! This file can be deleted, with the one call of it in `parameters.rs`: everything works as before, a little slower.
+//! What is not plain, and every doubt, is left to serde_json, and what is found here is exactly what serde_json would
+//! find; a test holds it to that. A SEND MESSAGE of 120 bytes is parsed in 51 ns instead of 109; that is a tenth of what
+//! a request costs with all its system calls.
 
 use super::Parameter;
 use super::parameters::Parameters;

@@ -1,44 +1,7 @@
 //! What the server says, each as one line with its `\n`, appended to a buffer of the caller. Knows nothing of who gets
 //! it.
 
-use super::{Error, text};
-
-/// Why the server ends a connection; its last line says so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Farewell {
-    /// The server, or the client's address, is at its limit of connections.
-    TooManyClients,
-    /// More of others' messages waited for this client than may.
-    TooSlow,
-    /// The server is at its limit of memory, and most waited for this client.
-    OutOfMemory,
-    /// Nothing came for too long.
-    IdleTooLong,
-    /// The server stops.
-    ShuttingDown,
-}
-
-impl Farewell {
-    /// All of them, in the order of their discriminants.
-    pub const ALL: [Farewell; 5] = [
-        Farewell::TooManyClients,
-        Farewell::TooSlow,
-        Farewell::OutOfMemory,
-        Farewell::IdleTooLong,
-        Farewell::ShuttingDown,
-    ];
-
-    /// The text of `message`.
-    pub fn text(self) -> &'static str {
-        match self {
-            Farewell::TooManyClients => "Too many clients",
-            Farewell::TooSlow => "Too slow",
-            Farewell::OutOfMemory => "Out of memory",
-            Farewell::IdleTooLong => "Idle too long",
-            Farewell::ShuttingDown => "Server shutting down",
-        }
-    }
-}
+use super::{DisconnectReason, Error, text};
 
 /// Appends the RESPONSE to a request that was carried out. `echo` is the request as the client wrote it.
 pub fn response(out: &mut Vec<u8>, echo: &str) {
@@ -51,14 +14,14 @@ pub fn error(out: &mut Vec<u8>, echo: &str, error: Error) {
 }
 
 /// Appends the last line of a connection that the server ends.
-pub fn farewell(out: &mut Vec<u8>, farewell: Farewell) {
-    error_line(out, "null", farewell.text());
+pub fn disconnect(out: &mut Vec<u8>, reason: DisconnectReason) {
+    error_line(out, "null", reason.text());
 }
 
 /// Appends a GET MESSAGE. `room` and `author` are canonical spellings as the tables keep them, the author's without
 /// quotes; `raw_text` is the text as the sender wrote it, with its quotes.
 pub fn get_message(out: &mut Vec<u8>, room: &[u8], author: &[u8], raw_text: &str) {
-    let text = text::escape_line_ends(raw_text);
+    let text = text::escape_controls(raw_text);
     append(
         out,
         &[
@@ -74,8 +37,11 @@ pub fn get_message(out: &mut Vec<u8>, room: &[u8], author: &[u8], raw_text: &str
 }
 
 fn error_line(out: &mut Vec<u8>, echo: &str, message: &'static str) {
-    let (echo, message) = (echo.as_bytes(), message.as_bytes());
-    append(out, &[br#"{"action":"ERROR","request":"#, echo, br#","message":""#, message, b"\"}\n"]);
+    append(out, &[br#"{"action":"ERROR","request":"#, echo.as_bytes(), br#","message":"#]);
+    // A text may have quotes in it. Writing to a vector does not fail.
+    let written = serde_json::to_writer(&mut *out, message);
+    debug_assert!(written.is_ok());
+    append(out, &[b"}\n"]);
 }
 
 /// Appends the parts with one check of the capacity for all of them.
@@ -88,7 +54,10 @@ fn append(out: &mut Vec<u8>, parts: &[&[u8]]) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::protocol::{Request, parse};
 
     fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
         let mut out = Vec::new();
@@ -104,39 +73,76 @@ mod tests {
         );
         assert_eq!(
             written(|out| error(out, "null", Error::InvalidJson)),
-            "{\"action\":\"ERROR\",\"request\":null,\"message\":\"Invalid JSON\"}\n"
+            "{\"action\":\"ERROR\",\"request\":null,\"message\":\"Invalid JSON: send one JSON object a line, as in \
+             {\\\"action\\\":\\\"JOIN ROOM\\\",\\\"room_id\\\":\\\"hall\\\"}\"}\n"
         );
         assert_eq!(
             written(|out| get_message(out, b"\"secret\"", b"Alice", "\"What I've done?\"")),
             "{\"action\":\"GET MESSAGE\",\"room_id\":\"secret\",\"author\":\"Alice\",\"text\":\"What I've done?\"}\n"
         );
         assert_eq!(
-            written(|out| farewell(out, Farewell::TooSlow)),
+            written(|out| disconnect(out, DisconnectReason::TooSlow)),
             "{\"action\":\"ERROR\",\"request\":null,\"message\":\"Too slow\"}\n"
         );
     }
 
-    #[test]
-    fn farewells_are_numbered_in_the_order_of_the_list() {
-        for (index, farewell) in Farewell::ALL.into_iter().enumerate() {
-            assert_eq!(farewell as usize, index);
-        }
-    }
-
-    #[test]
-    fn every_error_is_a_json_string_as_it_stands() {
+    fn every_error() -> Vec<Error> {
+        use super::super::NicknameFault::*;
         use super::super::Parameter::*;
         let mut errors =
             vec![Error::LineTooLong, Error::InvalidJson, Error::NotAnObject, Error::UnknownAction];
-        errors.extend([Error::InvalidNickname, Error::NicknameInUse, Error::RoomNotFound]);
-        errors.extend([Error::NotInThisRoom, Error::TooManyRooms]);
+        errors.extend([Error::RoomIdNotWhole, Error::RoomIdOutOfRange, Error::NicknameInUse]);
+        errors.extend([Error::RoomNotFound, Error::NotInThisRoom, Error::TooManyRooms]);
+        errors.extend([Empty, TooLong, Control, Invisible, WhiteSpace].map(Error::InvalidNickname));
         for member in [Action, Nickname, RoomId, Text] {
-            errors.extend([Error::Twice(member), Error::Missing(member), Error::Invalid(member)]);
+            errors.extend([Error::Duplicate(member), Error::Missing(member), Error::Invalid(member)]);
         }
-        for error in errors {
+        errors
+    }
+
+    #[test]
+    fn every_error_is_valid_json_and_leaves_room_within_the_bound_of_a_line() {
+        for error in every_error() {
             let line = written(|out| super::error(out, "[1.0]", error));
             let value: serde_json::Value = serde_json::from_str(&line).unwrap();
             assert_eq!(value["message"], error.text());
+            assert!(line.len() <= 512, "{line}");
+        }
+    }
+
+    /// Text as the server could be given it: every character raw or escaped, those most often that grow.
+    fn any_string() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            8 => Just("\u{9b}".to_string()), 4 => Just("\u{2028}".into()), 2 => Just(r"\u0000".into()),
+            1 => Just(r"\n".into()), 1 => Just("\\\"".into()), 1 => Just(r"\u009B".into()), 2 => "[ a-zé🦀]{0,4}",
+        ];
+        proptest::collection::vec(piece, 0..200).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        /// A line of the server has at most 3 * max_line + 512 bytes: whatever the request, and where a room or a
+        /// nickname was named in another spelling than now.
+        #[test]
+        fn no_line_is_longer_than_three_request_lines_and_512_bytes(
+            room in any_string(),
+            text in any_string(),
+            nickname in "[\"\\\\a]{64}",
+        ) {
+            let request = format!(r#"{{"action":"SEND MESSAGE","room_id":"{room}","text":"{text}"}}"#);
+            let bound = 3 * request.len() + 512;
+            prop_assert!(written(|out| response(out, &request)).len() <= bound);
+            for error in every_error() {
+                prop_assert!(written(|out| super::error(out, &request, error)).len() <= bound);
+            }
+            let parsed = parse(request.as_bytes()).unwrap();
+            let Ok(Request::Send { room, text }) = parsed.request else { panic!("{parsed:?}") };
+            let login = serde_json::json!({"action": "LOGIN NICK", "nickname": nickname}).to_string();
+            let login = parse(login.as_bytes()).unwrap();
+            let Ok(Request::Login { nickname }) = login.request else { panic!("{login:?}") };
+            let message = written(|out| get_message(out, room.as_bytes(), nickname.as_bytes(), text));
+            prop_assert!(message.len() <= bound, "{} bytes of {}", message.len(), request.len());
+            let raw = message.contains(['\u{9b}', '\u{2028}']);
+            prop_assert!(!raw, "{}", message);
         }
     }
 }

@@ -4,10 +4,8 @@
 use std::borrow::Cow;
 
 use super::parameters::Parameters;
-use super::{Error, Parameter, text};
-
-/// The longest nickname, in bytes of UTF-8 before any escaping.
-const NICKNAME_BYTES_MAX: usize = 64;
+use super::{Error, Parameter, nickname, text};
+use crate::lines;
 
 /// What a client asks for. Names are in their canonical spelling, see [the module](super).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +45,7 @@ pub struct Parsed<'a> {
 
 /// Reads one line, given without its line end. `None` for a line of spaces and tabs alone, which gets no reply.
 pub fn parse(line: &[u8]) -> Option<Parsed<'_>> {
-    if line.iter().all(|byte| matches!(byte, b' ' | b'\t')) {
+    if lines::is_blank(line) {
         return None;
     }
     let invalid = Parsed { echo: "null", request: Err(Error::InvalidJson) };
@@ -64,10 +62,10 @@ pub fn parse(line: &[u8]) -> Option<Parsed<'_>> {
 }
 
 impl<'a> Parameters<'a> {
-    /// Checks the parameters in the protocol's order: twice, action, then the action's parameters one after the other.
+    /// Checks the parameters in the protocol's order: duplicates, action, then the action's parameters one after the other.
     fn request(&self) -> Result<Request<'a>, Error> {
-        if let Some(member) = self.twice {
-            return Err(Error::Twice(member));
+        if let Some(parameter) = self.duplicate {
+            return Err(Error::Duplicate(parameter));
         }
         let action = self.action.ok_or(Error::Missing(Parameter::Action))?;
         if !action.starts_with('"') {
@@ -87,11 +85,7 @@ impl<'a> Parameters<'a> {
         if !raw.starts_with('"') {
             return Err(Error::Invalid(Parameter::Nickname));
         }
-        let name = text::unescape(raw);
-        let fits = (1..=NICKNAME_BYTES_MAX).contains(&name.len());
-        if !fits || name.chars().any(char::is_control) || name.trim().len() != name.len() {
-            return Err(Error::InvalidNickname);
-        }
+        nickname::check(&text::unescape(raw)).map_err(Error::InvalidNickname)?;
         Ok(match text::canonical(raw) {
             Cow::Borrowed(spelling) => Cow::Borrowed(text::without_quotes(spelling)),
             Cow::Owned(spelling) => Cow::Owned(text::without_quotes(&spelling).to_owned()),
@@ -116,12 +110,10 @@ impl<'a> Parameters<'a> {
 /// The canonical spelling of an integer in the signed or unsigned 64-bit range. Without fraction and exponent, JSON has
 /// but one way to write each integer except for zero.
 fn integer(raw: &str) -> Result<&str, Error> {
-    if raw == "-0" {
-        return Ok("0");
-    }
-    // `parse` refuses fractions and exponents.
     match (raw.parse::<i64>(), raw.parse::<u64>()) {
-        (Err(_), Err(_)) => Err(Error::Invalid(Parameter::RoomId)),
+        (Err(_), Err(_)) if raw.contains(['.', 'e', 'E']) => Err(Error::RoomIdNotWhole),
+        (Err(_), Err(_)) => Err(Error::RoomIdOutOfRange),
+        (Ok(0), _) => Ok("0"),
         _ => Ok(raw),
     }
 }
@@ -129,6 +121,7 @@ fn integer(raw: &str) -> Result<&str, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::NicknameFault;
 
     fn request(line: &str) -> Result<Request<'_>, Error> {
         parse(line.as_bytes()).expect("not a blank line").request
@@ -170,18 +163,13 @@ mod tests {
             assert_eq!(room(good), Ok(good.into()));
         }
         assert_eq!(room("-0"), Ok("0".into()));
-        let bad = [
-            "18446744073709551616",
-            "-9223372036854775809",
-            "1.0",
-            "1e2",
-            "-0.0",
-            "null",
-            "[1]",
-            "{}",
-            "true",
-        ];
-        for bad in bad {
+        for bad in ["18446744073709551616", "-9223372036854775809", &"1".repeat(1000)] {
+            assert_eq!(room(bad), Err(Error::RoomIdOutOfRange), "{bad}");
+        }
+        for bad in ["1.0", "1e2", "1E-2", "-0.0", "18446744073709551616.5"] {
+            assert_eq!(room(bad), Err(Error::RoomIdNotWhole), "{bad}");
+        }
+        for bad in ["null", "[1]", "{}", "true"] {
             assert_eq!(room(bad), Err(Error::Invalid(Parameter::RoomId)), "{bad}");
         }
         for no_json in ["01", "+1", "1.", "", "NaN", "0x1"] {
@@ -196,8 +184,8 @@ mod tests {
             (r#"{"text":1,"text":2,"action":"#, Error::InvalidJson),
             (r#"[1] x"#, Error::InvalidJson),
             (r#"[1]"#, Error::NotAnObject),
-            (r#"{"text":1,"text":2}"#, Error::Twice(Text)),
-            (r#"{"action":"LOGIN NICK","nickname":"","nickname":""}"#, Error::Twice(Nickname)),
+            (r#"{"text":1,"text":2}"#, Error::Duplicate(Text)),
+            (r#"{"action":"LOGIN NICK","nickname":"","nickname":""}"#, Error::Duplicate(Nickname)),
             (r#"{"room_id":[]}"#, Error::Missing(Action)),
             (r#"{"action":null,"room_id":[]}"#, Error::Invalid(Action)),
             (r#"{"action":"join room"}"#, Error::UnknownAction),
@@ -207,23 +195,27 @@ mod tests {
             (r#"{"action":"SEND MESSAGE","room_id":1,"text":null}"#, Error::Invalid(Text)),
             (r#"{"action":"LOGIN NICK"}"#, Error::Missing(Nickname)),
             (r#"{"action":"LOGIN NICK","nickname":7}"#, Error::Invalid(Nickname)),
-            (r#"{"action":"LOGIN NICK","nickname":""}"#, Error::InvalidNickname),
+            (r#"{"action":"LOGIN NICK","nickname":""}"#, Error::InvalidNickname(NicknameFault::Empty)),
         ] {
             assert_eq!(request(line), Err(error), "{line}");
         }
     }
 
     #[test]
-    fn nicknames() {
+    fn nicknames_are_judged_after_unescaping() {
         let nick =
             |name: &str| request(&format!(r#"{{"action":"LOGIN NICK","nickname":"{name}"}}"#)).map(|_| ());
-        let longest = "é".repeat(32);
-        for good in ["a", "Bob B.", &longest, "🦀", "guest-7", "a\u{2028}b", r"\u0041"] {
+        for good in ["Bob", r"\u0042ob", &r"\u0061".repeat(64), "❤\u{fe0f}\u{200d}🔥"] {
             assert_eq!(nick(good), Ok(()), "{good:?}");
         }
-        let too_long = "é".repeat(32) + "x";
-        for bad in [" a", "a ", "a\u{85}", "\u{3000}a", r"\t", r"a\u0007b", "a\u{7f}b", &too_long] {
-            assert_eq!(nick(bad), Err(Error::InvalidNickname), "{bad:?}");
+        for (bad, fault) in [
+            ("", NicknameFault::Empty),
+            (r"Bob\u200b", NicknameFault::Invisible),
+            (r"Bob\t", NicknameFault::Control),
+            (r"\u0020Bob", NicknameFault::WhiteSpace),
+            (&r"\u00e9".repeat(33), NicknameFault::TooLong),
+        ] {
+            assert_eq!(nick(bad), Err(Error::InvalidNickname(fault)), "{bad:?}");
         }
     }
 

@@ -5,9 +5,11 @@
 
 use std::borrow::Cow;
 
-/// The line ends of Unicode that JSON allows inside a string. Many line readers split there too, so the server never
-/// writes them but as escapes.
-const LINE_ENDS: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
+/// Whether the server writes this character as an escape although JSON would allow it as it is: many line readers split
+/// at some of these, and terminals take others for commands. (What is below U+0020 JSON itself forbids.)
+fn is_always_escaped(char: char) -> bool {
+    matches!(char, '\u{80}'..='\u{9f}' | '\u{2028}' | '\u{2029}')
+}
 
 /// Whether every `\u` escape of a surrogate stands in a pair, high before low. `json` is any text; for one that is
 /// no JSON the answer has no meaning, but there is one.
@@ -59,28 +61,38 @@ pub fn unescape(raw: &str) -> Cow<'_, str> {
 /// The canonical spelling, with quotes: nothing is escaped but what must be, and that always in the same way.
 pub fn canonical(raw: &str) -> Cow<'_, str> {
     if !raw.contains('\\') {
-        return escape_line_ends(raw);
+        return escape_controls(raw);
     }
     let spelling = serde_json::Value::String(unescape(raw).into_owned()).to_string();
-    Cow::Owned(escape_line_ends(&spelling).into_owned())
+    Cow::Owned(escape_controls(&spelling).into_owned())
 }
 
-/// The same string, with the line ends of Unicode written as escapes.
-pub fn escape_line_ends(raw: &str) -> Cow<'_, str> {
-    // ASCII, the usual case, is recognised several times faster than the three characters are searched for.
-    if raw.is_ascii() || !raw.contains(LINE_ENDS) {
+/// The same string, with the characters that are [always escaped](is_always_escaped) written so. It becomes at most three
+/// times as long.
+pub fn escape_controls(raw: &str) -> Cow<'_, str> {
+    // ASCII, the usual case, is recognised several times faster than the characters are searched for.
+    if raw.is_ascii() || !raw.contains(is_always_escaped) {
         return Cow::Borrowed(raw);
     }
     let mut escaped = String::with_capacity(raw.len() + raw.len() / 4);
-    for char in raw.chars() {
-        match char {
-            '\u{85}' => escaped.push_str("\\u0085"),
-            '\u{2028}' => escaped.push_str("\\u2028"),
-            '\u{2029}' => escaped.push_str("\\u2029"),
-            _ => escaped.push(char),
+    let mut rest = raw;
+    while let Some((before, char, after)) = cut_at_control(rest) {
+        escaped.push_str(before);
+        escaped.push_str("\\u");
+        for shift in [12, 8, 4, 0] {
+            escaped.extend(char::from_digit((u32::from(char) >> shift) & 0xF, 16));
         }
+        rest = after;
     }
+    escaped.push_str(rest);
     Cow::Owned(escaped)
+}
+
+/// What stands before the first character that is always escaped, that character, and what stands behind it.
+fn cut_at_control(text: &str) -> Option<(&str, char, &str)> {
+    let (before, from) = text.split_at_checked(text.find(is_always_escaped)?)?;
+    let mut chars = from.chars();
+    Some((before, chars.next()?, chars.as_str()))
 }
 
 #[cfg(test)]
@@ -105,16 +117,18 @@ mod tests {
     }
 
     #[test]
-    fn the_three_line_ends_are_always_escaped() {
-        let raw = "\"a\u{85}b\u{2028}c\u{2029}d é\"";
-        assert_eq!(escape_line_ends(raw), r#""a\u0085b\u2028c\u2029d é""#);
-        assert_eq!(canonical(raw), canonical(r#""\u0061\u0085b\u2028c\u2029d \u00E9""#));
+    fn controls_and_line_ends_are_always_escaped() {
+        let raw = "\"a\u{85}b\u{2028}c\u{2029}d\u{80}\u{9b}31m\u{9f}\u{a0} é\u{7f}\"";
+        let escaped = "\"a\\u0085b\\u2028c\\u2029d\\u0080\\u009b31m\\u009f\u{a0} é\u{7f}\"";
+        assert_eq!(escape_controls(raw), escaped);
+        assert_eq!(canonical(raw), escaped);
+        assert_eq!(canonical(r#""\u009b\u009B""#), canonical("\"\u{9b}\u{9b}\""));
     }
 
     proptest! {
         /// However a string is spelled, there is one canonical spelling, and it says the same.
         #[test]
-        fn canonical_spelling(text in any::<String>(), escape in proptest::collection::vec(any::<bool>(), 64)) {
+        fn canonical_spelling(text in "[\\x00-\\x20a\"\\\\/\u{7f}-\u{a0}\u{2027}-\u{202a}é🦀]{0,20}|.{0,20}", escape in proptest::collection::vec(any::<bool>(), 64)) {
             let plain = serde_json::to_string(&text).unwrap();
             let mut spelled = String::from("\"");
             for (index, char) in text.chars().enumerate() {
@@ -133,7 +147,8 @@ mod tests {
             prop_assert_eq!(unescape(&spelled), text.as_str());
             prop_assert_eq!(canonical(&spelled), canonical(&plain));
             prop_assert_eq!(serde_json::from_str::<String>(&canonical(&spelled)).unwrap(), text);
-            prop_assert!(!canonical(&spelled).contains(LINE_ENDS));
+            prop_assert!(!canonical(&spelled).contains(is_always_escaped));
+            prop_assert!(canonical(&spelled).len() <= 3 * spelled.len());
         }
     }
 }

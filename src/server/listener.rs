@@ -1,44 +1,87 @@
-//! Listening sockets: bound, taken over from a dead server, accepted from, removed at the end.
+//! Listening sockets: bound, accepted from, and gone at the end with their files. How an address is bound stands in
+//! `listener/tcp.rs` and `listener/unix.rs`. Knows nothing of what is spoken, but hands on what was asked for.
+
+mod tcp;
+mod unix;
 
 use std::fmt;
-use std::fs;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
-use socket2::{Domain, SockAddr, Socket as RawSocket, TcpKeepalive, Type};
 
 use super::socket::Socket;
-use crate::options::{Listen, Options};
+use crate::options::{self, Listen, Options, Place, Spoken};
+use unix::SocketFile;
 
 /// Connections that may wait to be accepted; the system may allow fewer. mio's own choice is too few for a storm.
 const BACKLOG: i32 = 4096;
 
-/// How much may lie unsent in the kernel for one client; left to itself it takes up to 4 MB for each. What is on its
-/// way to a client that reads is not unsent, so this slows nobody down.
-const UNSENT_BYTES: u32 = 64 << 10;
-
-/// Probes of TCP keep-alive that may go unanswered.
-const KEEPALIVE_PROBES: u32 = 3;
-
-/// An address that is really listened on.
+/// An address that is really listened on. Written as an address of the command line, in numbers, with its prefixes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
-    /// With the port that was bound.
+pub struct Address {
+    proxy: bool,
+    spoken: Spoken,
+    bound: Bound,
+}
+
+/// What was bound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// With the port that was really bound.
     Tcp(SocketAddr),
     /// The path of the socket.
     Unix(PathBuf),
 }
 
+impl Address {
+    /// Whether each connection must begin with a PROXY header.
+    pub fn is_behind_proxy(&self) -> bool {
+        self.proxy
+    }
+
+    /// What is spoken there.
+    pub fn spoken(&self) -> Spoken {
+        self.spoken
+    }
+
+    /// What was bound.
+    pub fn bound(&self) -> &Bound {
+        &self.bound
+    }
+
+    /// Address and port, if it is TCP.
+    pub fn tcp(&self) -> Option<SocketAddr> {
+        match &self.bound {
+            Bound::Tcp(address) => Some(*address),
+            Bound::Unix(_) => None,
+        }
+    }
+
+    /// The path, if it is a Unix socket.
+    pub fn unix(&self) -> Option<&Path> {
+        match &self.bound {
+            Bound::Tcp(_) => None,
+            Bound::Unix(path) => Some(path),
+        }
+    }
+}
+
+/// Plain lines are spoken there.
+impl From<Bound> for Address {
+    fn from(bound: Bound) -> Address {
+        Address { proxy: false, spoken: Spoken::Lines, bound }
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Address::Tcp(address) => address.fmt(f),
-            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+        options::write_prefixes(self.proxy, self.spoken, f)?;
+        match &self.bound {
+            Bound::Tcp(address) => address.fmt(f),
+            Bound::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
 }
@@ -47,35 +90,45 @@ impl fmt::Display for Address {
 #[derive(Debug)]
 pub struct Listener {
     kind: Kind,
+    proxy: bool,
+    spoken: Spoken,
     /// An edge-triggered poll says once that somebody waits: this is remembered until nobody does.
     pub ready: bool,
 }
 
 #[derive(Debug)]
 enum Kind {
-    Tcp { listener: TcpListener, user_timeout_s: u32 },
-    Unix { listener: UnixListener, file: SocketFile },
-}
-
-/// The file of a Unix socket, removed when this is dropped, if it is still the same file.
-#[derive(Debug)]
-struct SocketFile {
-    path: PathBuf,
-    identity: Option<(u64, u64)>,
+    Tcp {
+        listener: TcpListener,
+        user_timeout_s: u32,
+    },
+    /// The file goes first: one whose listener has gone could be taken over, and then removed under its new owner.
+    Unix {
+        file: SocketFile,
+        listener: UnixListener,
+    },
 }
 
 impl Listener {
-    /// Binds, and listens.
+    /// Binds all that `listen` stands for, and listens: a name may have several addresses, which get one port.
     ///
     /// # Errors
     /// A name that cannot be resolved, an address that cannot be bound. The error says which, and why.
-    pub fn bind(listen: &Listen, options: &Options) -> io::Result<Listener> {
-        let bound = match listen {
-            Listen::Tcp(address) => bind_tcp(address, options),
-            Listen::Unix(path) => bind_unix(path),
+    pub fn bind(listen: &Listen, options: &Options) -> io::Result<Vec<Listener>> {
+        // A connection that was read as what it is not would be the worse answer.
+        let is_served = !listen.is_behind_proxy() && listen.spoken() == Spoken::Lines;
+        let bound = match listen.place() {
+            _ if !is_served => Err(io::Error::new(ErrorKind::Unsupported, "this build does not serve it")),
+            Place::Tcp(address) => bind_tcp(address, options),
+            Place::Unix(path) => unix::bind(path, options.unix_mode).map(|(file, listener)| {
+                vec![Kind::Unix { file, listener: UnixListener::from_std(listener) }]
+            }),
         };
         match bound {
-            Ok(kind) => Ok(Listener { kind, ready: false }),
+            Ok(kinds) => {
+                let (proxy, spoken) = (listen.is_behind_proxy(), listen.spoken());
+                Ok(kinds.into_iter().map(|kind| Listener { kind, proxy, spoken, ready: false }).collect())
+            }
             Err(error) => Err(io::Error::new(error.kind(), format!("cannot listen on {listen}: {error}"))),
         }
     }
@@ -93,10 +146,11 @@ impl Listener {
     /// # Errors
     /// The system's.
     pub fn address(&self) -> io::Result<Address> {
-        match &self.kind {
-            Kind::Tcp { listener, .. } => listener.local_addr().map(Address::Tcp),
-            Kind::Unix { file, .. } => Ok(Address::Unix(file.path.clone())),
-        }
+        let bound = match &self.kind {
+            Kind::Tcp { listener, .. } => Bound::Tcp(listener.local_addr()?),
+            Kind::Unix { file, .. } => Bound::Unix(file.path().into()),
+        };
+        Ok(Address { proxy: self.proxy, spoken: self.spoken, bound })
     }
 
     /// The next connection, and for TCP where it comes from.
@@ -121,118 +175,47 @@ impl Listener {
     }
 }
 
-/// A name may have several addresses; the first that can be bound is taken.
-fn bind_tcp(address: &str, options: &Options) -> io::Result<Kind> {
-    let mut result = Err(io::Error::new(ErrorKind::NotFound, "the name has no address"));
-    for address in address.to_socket_addrs()? {
-        result = listen_tcp(address, options.keepalive);
-        if result.is_ok() {
-            break;
-        }
-    }
+fn bind_tcp(address: &str, options: &Options) -> io::Result<Vec<Kind>> {
     let user_timeout_s = u32::try_from(options.keepalive.as_secs()).unwrap_or(u32::MAX);
-    Ok(Kind::Tcp { listener: result?, user_timeout_s })
-}
-
-/// On Linux a connection inherits its listener's options, so they are set here once and cost nothing for each client.
-fn listen_tcp(address: SocketAddr, keepalive: Duration) -> io::Result<TcpListener> {
-    let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, None)?;
-    if address.is_ipv6() {
-        // `[::]` is all of IPv6 and no more, so that it can stand beside `0.0.0.0`, and one address has one form.
-        socket.set_only_v6(true)?;
-    }
-    socket.set_reuse_address(true)?;
-    // Lines are short and written once a turn: waiting for more of them would only delay them.
-    socket.set_tcp_nodelay(true)?;
-    if !keepalive.is_zero() {
-        let second = Duration::from_secs(1);
-        // Silence for half of the time, then probes over the other half.
-        let probes = TcpKeepalive::new()
-            .with_time((keepalive / 2).max(second))
-            .with_interval((keepalive / 2 / KEEPALIVE_PROBES).max(second))
-            .with_retries(KEEPALIVE_PROBES);
-        socket.set_tcp_keepalive(&probes)?;
-        // While data is under way keep-alive does not run; the system would try again for a quarter of an hour.
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        socket.set_tcp_user_timeout(Some(keepalive))?;
-    }
-    // What a client does not take should wait here, where it is counted, bounded and shared, not in the kernel.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    Ok(TcpListener::from_std(socket.into()))
-}
-
-fn bind_unix(path: &Path) -> io::Result<Kind> {
-    let address = SockAddr::unix(path)?;
-    let socket = RawSocket::new(Domain::UNIX, Type::STREAM, None)?;
-    if let Err(error) = socket.bind(&address) {
-        if error.kind() != ErrorKind::AddrInUse {
-            return Err(error);
-        }
-        remove_stale(path, &address)?;
-        socket.bind(&address)?;
-    }
-    let identity = identity(path);
-    let file = SocketFile { path: path.into(), identity };
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    Ok(Kind::Unix { listener: UnixListener::from_std(socket.into()), file })
-}
-
-/// Removes a socket that nobody listens on any more.
-fn remove_stale(path: &Path, address: &SockAddr) -> io::Result<()> {
-    if !fs::symlink_metadata(path)?.file_type().is_socket() {
-        return Err(io::Error::new(ErrorKind::AlreadyExists, "the file exists and is no socket"));
-    }
-    let probe = RawSocket::new(Domain::UNIX, Type::STREAM, None)?;
-    // A live server whose queue is full must not make this one wait.
-    probe.set_nonblocking(true)?;
-    match probe.connect(address) {
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path),
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(error),
-        _ => Err(io::Error::new(ErrorKind::AddrInUse, "another server is listening there")),
-    }
-}
-
-/// Which file this is, whatever its name.
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    fs::symlink_metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        if self.identity.is_some() && identity(&self.path) == self.identity {
-            // There is nobody left to be told that it cannot be removed.
-            let _ = fs::remove_file(&self.path);
-        }
-    }
+    let listeners = tcp::bind_all(&tcp::resolve(address)?, options.keepalive)?;
+    let kind = |listener| Kind::Tcp { listener: TcpListener::from_std(listener), user_timeout_s };
+    Ok(listeners.into_iter().map(kind).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use socket2::SockRef;
+    use std::time::Duration;
 
     /// The listener sets them once, and nothing is set for each connection: if that stopped to hold, every connection
-    /// would be slow to answer and would never be found dead.
+    /// would be slow to answer, would never be found dead, and would take megabytes of the kernel.
     #[test]
     #[cfg(target_os = "linux")]
     fn connections_inherit_the_options_of_their_listener() {
         let options = Options { keepalive: Duration::from_secs(60), ..Options::default() };
-        let listener = Listener::bind(&Listen::Tcp("127.0.0.1:0".into()), &options).unwrap();
-        let Address::Tcp(address) = listener.address().unwrap() else { panic!("a TCP listener") };
+        let listeners = Listener::bind(&Listen::tcp("127.0.0.1:0"), &options).unwrap();
+        let address = listeners[0].address().unwrap().tcp().unwrap();
         let _client = std::net::TcpStream::connect(address).unwrap();
-        let (socket, _) = listener.accept().unwrap();
+        let (socket, _) = listeners[0].accept().unwrap();
         let Socket::Tcp { stream, .. } = socket else { panic!("a TCP stream") };
         let options = SockRef::from(&stream);
         assert!(options.tcp_nodelay().unwrap());
         assert!(options.keepalive().unwrap());
         assert_eq!(options.tcp_keepalive_time().unwrap(), Duration::from_secs(30));
         assert_eq!(options.tcp_keepalive_interval().unwrap(), Duration::from_secs(10));
-        assert_eq!(options.tcp_notsent_lowat().unwrap(), UNSENT_BYTES);
+        assert_eq!(options.tcp_keepalive_retries().unwrap(), tcp::KEEPALIVE_PROBES);
+        assert_eq!(options.tcp_notsent_lowat().unwrap(), tcp::UNSENT_BYTES);
         assert_eq!(options.tcp_user_timeout().unwrap(), Some(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn an_address_is_written_as_on_the_command_line() {
+        let bound = Bound::Tcp(([127, 0, 0, 1], 80).into());
+        assert_eq!(Address::from(bound.clone()).to_string(), "127.0.0.1:80");
+        let address = Address { proxy: true, spoken: Spoken::Https, bound };
+        assert_eq!(address.to_string(), "proxy+https:127.0.0.1:80");
+        let address = Address { proxy: false, spoken: Spoken::Lines, bound: Bound::Unix("/run/x".into()) };
+        assert_eq!(address.to_string(), "unix:/run/x");
     }
 }

@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parlor::options::{Listen, Options};
-use parlor::{Address, Counters, Ended, Server, Stopper};
+use parlor::{Address, Bound, Counters, Ended, Server, Stopper};
 use serde_json::{Value, json};
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -32,12 +32,14 @@ pub struct TestServer {
 impl TestServer {
     /// With the default options, on a free port.
     pub fn start() -> TestServer {
-        TestServer::with(|_| ())
+        TestServer::with(|options| options.max_line = Options::default().max_line)
     }
 
-    /// On a free port of 127.0.0.1, unless the options are made to say something else.
+    /// On a free port of 127.0.0.1, and with longer lines than by default, which fill buffers, unless the options are
+    /// made to say something else.
     pub fn with(change: impl FnOnce(&mut Options)) -> TestServer {
-        let mut options = Options { listen: vec![Listen::Tcp("127.0.0.1:0".into())], ..Options::default() };
+        let listen = vec![Listen::tcp("127.0.0.1:0")];
+        let mut options = Options { listen, max_line: 64 << 10, ..Options::default() };
         change(&mut options);
         let (told, tell) = std::sync::mpsc::channel();
         // A server stays in the thread that has made it.
@@ -116,9 +118,9 @@ impl Client {
 
     /// As [`Client::connect`], with a socket prepared before it connects.
     pub fn connect_with(address: &Address, prepare: impl FnOnce(&Socket)) -> Client {
-        let (domain, address) = match address {
-            Address::Tcp(address) => (Domain::for_address(*address), SockAddr::from(*address)),
-            Address::Unix(path) => (Domain::UNIX, SockAddr::unix(path).unwrap()),
+        let (domain, address) = match address.bound() {
+            Bound::Tcp(address) => (Domain::for_address(*address), SockAddr::from(*address)),
+            Bound::Unix(path) => (Domain::UNIX, SockAddr::unix(path).unwrap()),
         };
         let socket = Socket::new(domain, Type::STREAM, None).unwrap();
         prepare(&socket);

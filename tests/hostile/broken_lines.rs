@@ -52,7 +52,7 @@ fn lines_too_long_one_after_another_cost_an_error_each_and_no_memory() {
 
 #[test]
 fn a_line_that_comes_byte_by_byte_is_a_line() {
-    let server = TestServer::start();
+    let server = TestServer::with(|_| ());
     let mut clients: Vec<Client> = (0..3).map(|_| server.connect()).collect();
     let request = join("x".repeat(20_000));
     for at in 0..request.len() {

@@ -104,7 +104,7 @@ fn in_full_traffic_nothing_that_was_answered_is_lost_and_nobody_holds_up_the_end
     assert!(answered >= 20_000);
     assert_eq!(heard, [answered; 2], "what was answered has arrived");
     // It waits for the deaf no longer than it may.
-    let Address::Unix(path) = &host.unix else { panic!("a Unix socket") };
+    let path = host.unix.unix().expect("a Unix socket");
     let ended = host.parlor.ended();
     assert_eq!(ended.code, Some(0), "{:#?}", ended.log);
     assert!(!path.exists(), "the socket's file is left behind");

@@ -20,7 +20,7 @@ mod too_many;
 mod vanishing;
 
 use common::{Client, eventually};
-use parlor::Address;
+use parlor::{Address, Bound};
 use process::{Directory, Parlor};
 
 /// The binary, which listens on a port of 127.0.0.1 and on a Unix socket.
@@ -45,10 +45,13 @@ impl Host {
         let directory = Directory::new();
         let path = directory.file("socket");
         let unix = process::unix(&path);
-        let mut parlor = start(&[&["--listen", "127.0.0.1:0", "--listen", &unix], arguments].concat());
-        let tcp = Address::Tcp(parlor.address().parse().unwrap());
+        let listen = ["--listen", "127.0.0.1:0", "--listen", &unix];
+        // Longer than by default, unless the test says otherwise: lines that fill buffers.
+        let long: &[&str] = if arguments.contains(&"--max-line") { &[] } else { &["--max-line", "64K"] };
+        let mut parlor = start(&[&listen, long, arguments].concat());
+        let tcp = Address::from(Bound::Tcp(parlor.address().parse().unwrap()));
         parlor.address();
-        Host { parlor, tcp, unix: Address::Unix(path), _directory: directory }
+        Host { parlor, tcp, unix: Bound::Unix(path).into(), _directory: directory }
     }
 
     /// Both addresses, for what has to hold over either.

@@ -23,7 +23,7 @@ fn slow_readers_are_cut_off_and_the_others_get_every_message_in_order() {
     let path = socket_path();
     let server = TestServer::with(|options| {
         options.max_pending = 64 << 10;
-        options.listen.push(Listen::Unix(path));
+        options.listen.push(Listen::unix(path));
     });
     let [tcp, unix] = server.addresses() else { panic!("two addresses") };
     let mut slow: Vec<Client> = [tcp, unix, unix, unix, unix].map(Client::connect_narrow).into();

@@ -101,7 +101,7 @@ fn a_flood_of_lines_of_any_size_keeps_nobody_waiting_for_more_than_a_few_turns()
     floods.push(format!("{}{filling}", "\n".repeat(1023)));
     for flood in floods {
         for flooders in 1..4 {
-            let mut hub = Hub::new(&Options::default());
+            let mut hub = Hub::new(&Options { max_line: 64 << 10, ..Options::default() });
             // The room is there when the flood begins.
             let joined = connect(&mut hub, join, 1);
             hub.turn(NOW);

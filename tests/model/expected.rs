@@ -1,6 +1,6 @@
 //! A line that the model says a client gets, and whether one that came is it.
 
-use super::{Id, json};
+use super::{Id, json, words};
 
 /// Integer or string: 7 and "7" are two rooms.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,7 +22,7 @@ pub enum Expected {
 
 impl Expected {
     /// The last line of a connection that the server ends.
-    pub fn farewell(words: &'static str) -> Expected {
+    pub fn last_line(words: &'static str) -> Expected {
         Expected::Error { request: "null".into(), words, members: vec![] }
     }
 
@@ -73,8 +73,8 @@ fn check_error(line: &str, request: &str, words: &str, members: &[&str]) -> Resu
 }
 
 fn check_message(line: &str, room: &Room, author: Option<&str>, text: &str) -> Result<(), String> {
-    if line.contains(['\u{85}', '\u{2028}', '\u{2029}']) {
-        return Err("a character at which line readers split is not escaped".into());
+    if line.contains(words::is_always_escaped) {
+        return Err("a line end or a control character is not escaped".into());
     }
     let members = json::members(line).ok_or("no object")?;
     let [(a, _), (b, room_is), (c, author_is), (d, text_is)] = &members[..] else {

@@ -7,6 +7,7 @@
 
 mod expected;
 pub mod json;
+pub mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,22 +41,36 @@ pub struct Model {
     /// `None`: a guest whose name nobody has seen yet.
     nicknames: BTreeMap<Id, Option<String>>,
     subscribed: BTreeSet<(Room, Id)>,
+    /// Who has not yet been judged by what its connection begins with, with the bytes that are not decided.
+    openings: BTreeMap<Id, Vec<u8>>,
+    /// Who has not yet written a line that is not blank.
+    silent: BTreeSet<Id>,
 }
 
 impl Model {
     pub fn new(rules: impl Into<Rules>) -> Model {
-        Model { rules: rules.into(), nicknames: BTreeMap::new(), subscribed: BTreeSet::new() }
+        Model {
+            rules: rules.into(),
+            nicknames: BTreeMap::new(),
+            subscribed: BTreeSet::new(),
+            openings: BTreeMap::new(),
+            silent: BTreeSet::new(),
+        }
     }
 
     /// A client comes. It has a guest name, but which one is the server's choice: see [`Model::learn`].
     pub fn connect(&mut self, id: Id) {
         assert!(self.nicknames.insert(id, None).is_none(), "client {id} is connected already");
+        self.openings.insert(id, Vec::new());
+        self.silent.insert(id);
     }
 
     /// The client goes, in whatever way, or the server has decided that it goes.
     pub fn disconnect(&mut self, id: Id) {
         assert!(self.nicknames.remove(&id).is_some(), "client {id} is not connected");
         self.subscribed.retain(|(_, member)| *member != id);
+        self.openings.remove(&id);
+        self.silent.remove(&id);
     }
 
     /// The client was seen to have this name: an error if it cannot have been given it.
@@ -85,17 +100,62 @@ impl Model {
         self.nicknames.keys().copied()
     }
 
+    /// Whether the client is still connected: one that speaks another protocol is no more when it has been told so.
+    pub fn is_connected(&self, id: Id) -> bool {
+        self.nicknames.contains_key(&id)
+    }
+
     /// The client writes a line (given without its `\n`). Who gets what because of it, in order.
     pub fn line(&mut self, id: Id, line: &[u8]) -> Vec<(Id, Expected)> {
-        assert!(self.nicknames.contains_key(&id), "client {id} is not connected");
+        assert!(self.is_connected(id), "client {id} is not connected");
+        let Some(mut opening) = self.openings.remove(&id) else { return self.judged_line(id, line) };
+        opening.extend(line);
+        opening.push(b'\n');
+        match words::first_bytes(&opening) {
+            words::FirstBytes::Undecided => {
+                self.openings.insert(id, opening);
+                vec![]
+            }
+            words::FirstBytes::Foreign => self.wrong_protocol(id),
+            words::FirstBytes::Lines => self.held_lines(id, &opening),
+        }
+    }
+
+    /// The client closes its sending side: what was not decided is lines.
+    pub fn end_of_input(&mut self, id: Id) -> Vec<(Id, Expected)> {
+        let opening = self.openings.remove(&id).unwrap_or_default();
+        self.held_lines(id, &opening)
+    }
+
+    fn held_lines(&mut self, id: Id, lines: &[u8]) -> Vec<(Id, Expected)> {
+        let lines = lines.strip_suffix(b"\n").map(|lines| lines.split(|byte| *byte == b'\n'));
+        lines.into_iter().flatten().flat_map(|line| self.judged_line(id, line)).collect()
+    }
+
+    fn wrong_protocol(&mut self, id: Id) -> Vec<(Id, Expected)> {
+        self.disconnect(id);
+        vec![(id, Expected::last_line("Wrong protocol"))]
+    }
+
+    /// A line of which it is known that it does not begin as TLS or PROXY.
+    fn judged_line(&mut self, id: Id, line: &[u8]) -> Vec<(Id, Expected)> {
+        if !self.is_connected(id) {
+            return vec![];
+        }
         let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let is_blank = line.iter().all(|byte| matches!(byte, b' ' | b'\t'));
+        let is_too_long = line.len() > self.rules.max_line;
+        if (!is_blank || is_too_long) && self.silent.remove(&id) && words::is_http(line, self.rules.max_line)
+        {
+            return self.wrong_protocol(id);
+        }
         let error = |request: &str, (words, members): Fault| {
             vec![(id, Expected::Error { request: request.into(), words, members })]
         };
-        if line.len() > self.rules.max_line {
+        if is_too_long {
             return error("null", ("Line too long", vec![]));
         }
-        if line.iter().all(|byte| matches!(byte, b' ' | b'\t')) {
+        if is_blank {
             return vec![];
         }
         let Some(request) = json::value(line) else {
@@ -115,10 +175,10 @@ impl Model {
         let members = json::members(request).ok_or(("Not a JSON object", vec![]))?;
         let values = |name| members.iter().filter(move |(n, _)| n == name).map(|(_, value)| *value);
 
-        let mut twice = vec!["action", "nickname", "room_id", "text"];
-        twice.retain(|name| values(*name).count() > 1);
-        if !twice.is_empty() {
-            return Err(("Invalid parameter", twice));
+        let mut duplicates = vec!["action", "nickname", "room_id", "text"];
+        duplicates.retain(|name| values(*name).count() > 1);
+        if !duplicates.is_empty() {
+            return Err(("Invalid parameter", duplicates));
         }
 
         let get = |name| values(name).next().ok_or(("Missing parameter", vec![name]));
@@ -138,11 +198,7 @@ impl Model {
     }
 
     fn login(&mut self, id: Id, nickname: String) -> Result<(), Fault> {
-        let valid = (1..=64).contains(&nickname.len())
-            && !nickname.contains(char::is_control)
-            && !nickname.starts_with(char::is_whitespace)
-            && !nickname.ends_with(char::is_whitespace);
-        if !valid {
+        if !words::is_nickname(&nickname) {
             return Err(("Invalid nickname", vec![]));
         }
         // A guest whose name nobody has seen may have this one: then the model does not know, and says so.

@@ -74,7 +74,7 @@ fn a_stream_of_random_lines_cut_anywhere_gives_what_the_model_says() {
 
 impl Conversation {
     fn begin(random: Random, change: impl FnOnce(&mut Options)) -> Conversation {
-        let listen = vec![Listen::Tcp("127.0.0.1:0".into()), Listen::Unix(common::socket_path())];
+        let listen = vec![Listen::tcp("127.0.0.1:0"), Listen::unix(common::socket_path())];
         let mut options = Options { listen, max_line: 1000, ..Options::default() };
         change(&mut options);
         let mut speech = Speech::new(options.max_line);

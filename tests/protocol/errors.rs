@@ -20,10 +20,10 @@ fn a_line_over_the_limit_is_too_long_and_one_at_the_limit_is_not() {
 }
 
 #[test]
-fn the_limit_is_65536_bytes_unless_another_is_given() {
+fn the_limit_is_16384_bytes_unless_another_is_given() {
     let server = TestServer::start();
     let mut client = server.connect();
-    let at_limit = join("room") + &" ".repeat(65_536 - join("room").len());
+    let at_limit = join("room") + &" ".repeat(16_384 - join("room").len());
     assert_eq!(client.ask(&at_limit), response(&join("room")));
     client.expect_refused(at_limit + " ", "Line too long");
 }
@@ -139,6 +139,46 @@ fn a_parameter_of_the_wrong_type_is_invalid_and_is_named() {
     client.expect_error(r#"{"action":7}"#, "Invalid parameter: action");
     client.expect_error(r#"{"action":"LOGIN NICK","nickname":7}"#, "Invalid parameter: nickname");
     client.expect_error(r#"{"action":"SEND MESSAGE","room_id":7,"text":7}"#, "Invalid parameter: text");
+    client.nothing_more();
+}
+
+#[test]
+fn a_detail_says_what_to_do() {
+    let server = TestServer::start();
+    let mut client = server.connect();
+    let message = |line: String| {
+        let reply: serde_json::Value = serde_json::from_str(&line).unwrap();
+        reply["message"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(
+        message(client.ask("hello")),
+        r#"Invalid JSON: send one JSON object a line, as in {"action":"JOIN ROOM","room_id":"hall"}"#
+    );
+    assert_eq!(
+        message(client.ask(r#"{"action":"SAY"}"#)),
+        "Unknown action: the actions are LOGIN NICK, JOIN ROOM, LEFT ROOM and SEND MESSAGE"
+    );
+    for (room, detail) in [
+        ("18446744073709551616", "64 bits"),
+        ("-9223372036854775809", "64 bits"),
+        ("1.5", "without fraction or exponent"),
+        ("1e3", "without fraction or exponent"),
+        ("1E+99", "without fraction or exponent"),
+        ("null", "must be an integer or a string"),
+    ] {
+        let said = message(client.ask(format!(r#"{{"action":"JOIN ROOM","room_id":{room}}}"#)));
+        assert!(said.starts_with("Invalid parameter: room_id ") && said.contains(detail), "{room}: {said}");
+    }
+    for (nickname, detail) in [
+        ("", "empty"),
+        (" a", "white space"),
+        ("a\u{7}", "control character"),
+        ("a\u{200b}", "invisible character"),
+        (&"a".repeat(65), "more than 64 bytes"),
+    ] {
+        let said = message(client.ask(login(nickname)));
+        assert!(said.starts_with("Invalid nickname: ") && said.contains(detail), "{nickname:?}: {said}");
+    }
     client.nothing_more();
 }
 
@@ -273,7 +313,9 @@ fn no_input_however_wrong_ends_the_server_or_touches_another_client() {
     let mut random = Random::from_environment();
     for _ in 0..100 {
         let mut wrong = server.connect();
-        let mut bytes: Vec<u8> = (0..random.below(20_000)).map(|_| random.number() as u8).collect();
+        // Not by chance the beginning of another protocol.
+        let mut bytes = vec![b'?'];
+        bytes.extend((0..random.below(20_000)).map(|_| random.number() as u8));
         bytes.push(b'\n');
         let lines = bytes.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
         let replies = lines.filter(|line| line.iter().any(|byte| !b" \t".contains(byte))).count();

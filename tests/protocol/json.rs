@@ -305,9 +305,7 @@ fn naughty_strings_come_through_as_nicknames_where_they_are_allowed() {
     bob.join("room");
     let mut allowed = 0;
     for nickname in naughty_strings() {
-        let valid = (1..=64).contains(&nickname.len())
-            && nickname.trim() == nickname
-            && !nickname.contains(|c: char| c.is_control());
+        let valid = model::words::is_nickname(&nickname);
         for spelled in spellings(&nickname) {
             let request = format!(r#"{{"action":"LOGIN NICK","nickname":{spelled}}}"#);
             if !valid {

@@ -8,8 +8,8 @@ mod model;
 
 mod conversation;
 mod delivery;
+mod disconnects;
 mod errors;
-mod farewells;
 mod json;
 mod replies;
 mod requests;

@@ -135,32 +135,78 @@ fn the_author_is_the_senders_nickname_at_the_moment_of_sending() {
 const LINE_ENDS: [char; 6] = ['\n', '\r', '\u{b}', '\u{85}', '\u{2028}', '\u{2029}'];
 
 #[test]
-fn in_messages_nothing_stands_raw_that_a_line_reader_may_split_at() {
+fn in_messages_nothing_stands_raw_that_a_line_reader_may_split_at_or_a_terminal_takes_for_a_command() {
     let server = TestServer::start();
     let [mut alice, mut reader] = [server.connect(), server.connect()];
-    for end in LINE_ENDS {
-        let text = format!("one{end}two{end}{end}");
-        let room = format!("a{end}");
-        // A nickname cannot have those that are control characters.
-        let nickname = if end > '\u{85}' { format!("A{end}b") } else { "Alice".into() };
-        let escaped = |text: &str| text.replace(end, &format!("\\u{:04x}", end as u32));
-        alice.login(&nickname);
-        reader.join(room.as_str());
-        let as_it_is = say(room.as_str(), &text);
-        let escaped = format!(
+    alice.login("Alice");
+    for wrong in LINE_ENDS.into_iter().chain('\u{80}'..='\u{9f}') {
+        let text = format!("one{wrong}two é{wrong}{wrong}🦀");
+        let room = format!("a{wrong}");
+        let escaped = |text: &str| text.replace(wrong, &format!("\\u{:04X}", wrong as u32));
+        let join_escaped = format!(r#"{{"action":"JOIN ROOM","room_id":"{}"}}"#, escaped(&room));
+        let say_escaped = format!(
             r#"{{"action":"SEND MESSAGE","room_id":"{}","text":"{}"}}"#,
             escaped(&room),
             escaped(&text)
         );
-        for request in [as_it_is, escaped] {
-            alice.expect_ok(&request);
-            let line = reader.recv_line();
-            assert!(!line.contains(LINE_ENDS), "{line:?}");
-            let message: Value = serde_json::from_str(&line).unwrap();
-            assert_eq!(message["room_id"], room);
-            assert_eq!(message["author"], nickname);
-            assert_eq!(message["text"], text);
+        // However sender and reader have written them, it is one room.
+        for join in [join(room.as_str()), join_escaped] {
+            reader.expect_ok(&join);
+            for request in [&say(room.as_str(), &text), &say_escaped] {
+                alice.expect_ok(request);
+                let line = reader.recv_line();
+                assert!(!line.contains(|c| c == wrong || LINE_ENDS.contains(&c)), "{line:?}");
+                let message: Value = serde_json::from_str(&line).unwrap();
+                assert_eq!(message["room_id"], room);
+                assert_eq!(message["text"], text);
+            }
+            reader.leave(room.as_str());
         }
     }
     reader.nothing_more();
+}
+
+#[test]
+fn the_echo_keeps_what_messages_escape() {
+    let server = TestServer::start();
+    let mut client = server.connect();
+    client.expect_ok("{\"action\":\"JOIN ROOM\",\"room_id\":\"\u{9b}31m\u{85}\u{2028}\"}");
+    client.expect_error("{\"action\":\"\u{9b}\"}", "Unknown action");
+    client.expect_error("[\"\u{9b}\u{2029}\"]", "Not a JSON object");
+}
+
+#[test]
+fn a_line_of_the_server_is_at_most_three_times_the_limit_and_512_bytes_long() {
+    let max_line = 1000;
+    let server = TestServer::with(|options| options.max_line = max_line);
+    let [mut alice, mut reader] = [server.connect(), server.connect()];
+    // The longest author, and what grows most: two bytes become six.
+    alice.login(&"\"".repeat(64));
+    let long = "\u{9b}".repeat((max_line - join("").len()) / 2);
+    reader.join(long.as_str());
+    reader.join("");
+    let text = "\u{9b}".repeat((max_line - say("", "").len()) / 2);
+    let longer = format!("{}{}", "\u{9b}".repeat(200), "x".repeat(500));
+    reader.join(longer.as_str());
+    let requests = [
+        say("", &text),
+        say(&*"\u{9b}".repeat((max_line - say("", "").len()) / 2 - 10), "x"),
+        say(longer.as_str(), ""),
+        say("", &"\u{2028}".repeat(300)),
+        login(&"x".repeat(900)),
+        format!(r#"{{"action":"{}"}}"#, "x".repeat(980)),
+        format!("[{}]", "1,".repeat(400) + "1"),
+        "x".repeat(1000),
+        "x".repeat(10_000),
+    ];
+    let mut longest = 0;
+    for request in requests {
+        assert!(request.len() <= max_line || request.starts_with('x'), "{}", request.len());
+        longest = longest.max(alice.ask(&request).len() + 1);
+    }
+    for _ in 0..3 {
+        longest = longest.max(reader.recv_line().len() + 1);
+    }
+    reader.nothing_more();
+    assert!((2 * max_line..=3 * max_line + 512).contains(&longest), "{longest} bytes");
 }

@@ -198,9 +198,83 @@ fn a_nickname_has_no_control_character() {
             client.expect_error(login(&nickname), "Invalid nickname");
         }
     }
-    // Format characters are none (Cf, not Cc).
-    for format in ['\u{ad}', '\u{200b}', '\u{200d}', '\u{202e}', '\u{feff}', '\u{e0001}'] {
-        client.login(&format.to_string());
+}
+
+#[test]
+fn a_nickname_has_no_invisible_character() {
+    let server = TestServer::start();
+    let mut client = server.connect();
+    let invisible = "\u{ad}\u{34f}\u{61c}\u{115f}\u{1160}\u{17b4}\u{180b}\u{180e}\u{200b}\u{200c}\u{200d}\u{200e}\u{202a}\u{202e}\
+                     \u{2060}\u{2065}\u{2069}\u{206f}\u{3164}\u{fe00}\u{fe0f}\u{feff}\u{ffa0}\u{fff0}\u{fff8}\u{1bca0}\u{1d173}\
+                     \u{e0000}\u{e0001}\u{e0041}\u{e0100}\u{e0fff}\u{2028}\u{2029}\u{fff9}\u{fffa}\u{fffb}\u{2800}";
+    for char in invisible.chars() {
+        for nickname in [format!("Bob{char}"), format!("{char}Bob"), format!("B{char}ob"), char.to_string()] {
+            client.expect_error(login(&nickname), "Invalid nickname");
+        }
+        let escaped: String =
+            char.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect();
+        client.expect_error(
+            format!(r#"{{"action":"LOGIN NICK","nickname":"Bob{escaped}"}}"#),
+            "Invalid nickname",
+        );
+    }
+    // Beside them, and other format characters.
+    for char in ['\u{ac}', '\u{ae}', '\u{600}', '\u{180a}', '\u{2010}', '\u{fffc}', '\u{fffd}', '\u{e1000}'] {
+        client.login(&format!("B{char}b"));
+    }
+}
+
+#[test]
+fn most_emoji_stay_whole_in_a_nickname() {
+    let server = TestServer::start();
+    let mut client = server.connect();
+    for valid in [
+        "🦀",
+        "❤\u{fe0f}",
+        "Bob ❤\u{fe0f} Eve",
+        "👩\u{200d}🚀",
+        "👩🏽\u{200d}🚀",
+        "❤\u{fe0f}\u{200d}🔥",
+        "👁\u{fe0f}\u{200d}🗨\u{fe0f}",
+        "👩\u{200d}❤\u{fe0f}\u{200d}💋\u{200d}👨",
+        "🏳\u{fe0f}\u{200d}🌈",
+        "🤷🏽\u{200d}♂\u{fe0f}",
+        "🇩🇪",
+        "\u{203c}\u{fe0f}\u{2bff}\u{fe0f}\u{1f000}\u{fe0f}\u{1faff}\u{fe0f}",
+    ] {
+        client.login(valid);
+        assert_eq!(client.nickname(), valid);
+    }
+    for invalid in [
+        // Not behind a symbol, or twice.
+        "\u{fe0f}",
+        "a\u{fe0f}",
+        "❤\u{fe0f}\u{fe0f}",
+        "❤\u{fe0e}",
+        "❤ \u{fe0f}",
+        "©\u{fe0f}",
+        "\u{203b}\u{fe0f}",
+        "\u{2c00}\u{fe0f}",
+        "\u{1efff}\u{fe0f}",
+        "\u{1fb00}\u{fe0f}",
+        "a\u{205f}\u{fe0f}b",
+        // Not between two symbols.
+        "\u{200d}",
+        "❤\u{200d}",
+        "\u{200d}❤",
+        "a\u{200d}❤",
+        "❤\u{200d}a",
+        "❤\u{200d}\u{200d}❤",
+        "❤\u{200d}\u{fe0f}❤",
+        "❤\u{200d}\u{fe0f}",
+        "❤\u{200d} ❤",
+        "a\u{200d}b",
+        // Keycaps and tag flags.
+        "1\u{fe0f}\u{20e3}",
+        "#\u{fe0f}\u{20e3}",
+        "🏴\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}",
+    ] {
+        client.expect_error(login(invalid), "Invalid nickname");
     }
 }
 
@@ -214,8 +288,11 @@ fn a_nickname_neither_begins_nor_ends_with_white_space() {
         for nickname in [format!("{space}a"), format!("a{space}"), space.to_string()] {
             client.expect_error(login(&nickname), "Invalid nickname");
         }
-        client.login(&format!("a{space}b"));
-        assert_eq!(client.nickname(), format!("a{space}b"));
+        // The two separators count as invisible.
+        if space != '\u{2028}' && space != '\u{2029}' {
+            client.login(&format!("a{space}b"));
+            assert_eq!(client.nickname(), format!("a{space}b"));
+        }
     }
 }
 
@@ -388,6 +465,7 @@ fn room_strings_are_compared_after_unescaping() {
         ("🦀", r#""\ud83E\uDD80""#),
         ("\u{8}\u{c}\n\r\t\"\\", r#""\b\f\n\r\t\u0022\u005c""#),
         ("\u{7f}\u{0}", "\"\u{7f}\\u0000\""),
+        ("\u{9b}31m\u{2028}", r#""\u009B31m\u2028""#),
         ("", r#""""#),
     ];
     for (room, spelled) in spellings {
@@ -479,7 +557,7 @@ fn a_text_may_be_empty_and_as_long_as_the_line_allows() {
     let server = TestServer::start();
     let [mut alice, mut bob] = two_clients(&server);
     alice.join("room");
-    let longest = "x".repeat((64 << 10) - say("room", "").len());
+    let longest = "x".repeat(parlor::Options::default().max_line - say("room", "").len());
     for text in ["", " ", &longest] {
         bob.say("room", text);
         alice.expect_message("room", "Bob", text);

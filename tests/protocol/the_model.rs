@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::common::random::Random;
 use crate::common::requests::Speech;
-use crate::model::{Expected, Id, Model, Room, Rules, author, json};
+use crate::model::{Expected, Id, Model, Room, Rules, author, json, words};
 
 const RULES: Rules = Rules { max_line: 1000, max_rooms: 2, members_only: false };
 
@@ -78,6 +78,68 @@ fn what_stands_first_in_the_order_of_errors_is_said() {
     fails(&mut model, 1, r#"{"action":"SEND MESSAGE","room_id":1}"#, "Missing parameter");
     fails(&mut model, 1, r#"{"action":"SEND MESSAGE","room_id":1,"text":"x"}"#, "Room not found");
     assert!(model.line(1, b" \t").is_empty());
+}
+
+#[test]
+fn other_protocols_are_told_so_and_are_clients_no_more() {
+    let lines = |lines: &[&[u8]]| {
+        let mut model = three_guests(RULES);
+        let mut said: Vec<_> = lines.iter().flat_map(|line| model.line(1, line)).collect();
+        if model.is_connected(1) {
+            said.extend(model.end_of_input(1));
+        }
+        let words = said.into_iter().map(|(_, line)| match line {
+            Expected::Error { words, .. } => words,
+            other => panic!("{other:?}"),
+        });
+        (words.collect::<Vec<_>>(), model.is_connected(1))
+    };
+    let long = [b"POST ".to_vec(), vec![b'x'; 1000]].concat();
+    let foreign: [&[&[u8]]; 7] = [
+        &[b"\x16\x03\x01"],
+        &[b"PROXY UNKNOWN\r"],
+        &[b"\r", b"\r", b"\0\r", b"QUIT"],
+        &[b"GET / HTTP/1.1\r"],
+        &[b"", b" \t", b"\r", b"get x HTTP/2\r"],
+        &[b"X! x HTTP/0.9"],
+        &[&long],
+    ];
+    for foreign in foreign {
+        assert_eq!(lines(foreign), (vec!["Wrong protocol"], false), "{foreign:?}");
+    }
+    let small = [b"post ".to_vec(), vec![b'x'; 1000]].concat();
+    let own: [(&[&[u8]], &[&str]); 6] = [
+        (&[b"PROXY"], &["Invalid JSON"]),
+        (&[b"{}", b"GET / HTTP/1.1"], &["Missing parameter", "Invalid JSON"]),
+        (&[b"GET /", b"GET / HTTP/1.1"], &["Invalid JSON", "Invalid JSON"]),
+        (&[b"\r", b"\r", b"\0\r", b"{}"], &["Invalid JSON", "Missing parameter"]),
+        (&[b"\r", b"\r", b"\0\r"], &["Invalid JSON"]),
+        (&[&small, &long], &["Line too long", "Line too long"]),
+    ];
+    for (own, said) in own {
+        assert_eq!(lines(own), (said.to_vec(), true), "{own:?}");
+    }
+}
+
+#[test]
+fn nicknames_are_judged_as_the_page_says() {
+    for good in ["Bob", "a\u{3000}b", "❤\u{fe0f}\u{200d}🔥", &"é".repeat(32)] {
+        assert!(words::is_nickname(good), "{good:?}");
+    }
+    for bad in [
+        "",
+        "Bob\u{200b}",
+        "\u{202e}boB",
+        "\u{3164}",
+        "\u{2800}",
+        "a\u{9b}",
+        " a",
+        "1\u{fe0f}",
+        "❤\u{200d}a",
+        &"é".repeat(33),
+    ] {
+        assert!(!words::is_nickname(bad), "{bad:?}");
+    }
 }
 
 #[test]
@@ -155,6 +217,8 @@ fn it_notices_lines_that_are_not_quite_what_was_expected() {
     };
     text("\u{2028}").check(&line(r#""\u00e9""#, r"\u2028")).unwrap();
     text("\u{2028}").check(&line(r#""é""#, "\u{2028}")).unwrap_err();
+    text("\u{9b}").check(&line(r#""é""#, r"\u009B")).unwrap();
+    text("\u{9b}").check(&line(r#""é""#, "\u{9b}")).unwrap_err();
     text("x").check(&line(r#""e""#, "x")).unwrap_err();
     text("x").check(&line(r#""é""#, "y")).unwrap_err();
     assert_eq!(author(&line("1", "x")).as_deref(), Some("A"));

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use parlor::Address;
 use parlor::options::Listen;
 
 use crate::common::{self, Client, TestServer, join, left, login, response, say};
@@ -27,15 +26,15 @@ fn talk(client: &mut Client) -> Vec<String> {
 #[test]
 fn tcp_over_ipv4_and_ipv6_and_a_unix_socket_speak_alike() {
     let path = common::socket_path();
-    let mut listen = vec![Listen::Tcp("127.0.0.1:0".into()), Listen::Unix(path.clone())];
+    let mut listen = vec![Listen::tcp("127.0.0.1:0"), Listen::unix(path.clone())];
     // A host may have no IPv6 at all.
     if std::net::TcpListener::bind("[::1]:0").is_ok() {
-        listen.push(Listen::Tcp("[::1]:0".into()));
+        listen.push(Listen::tcp("[::1]:0"));
     }
     let count = listen.len();
     let server = TestServer::with(|options| options.listen = listen);
     assert_eq!(server.addresses().len(), count);
-    assert!(matches!(&server.addresses()[1], Address::Unix(bound) if *bound == path));
+    assert_eq!(server.addresses()[1].unix(), Some(&*path));
     let talks: Vec<Vec<String>> = server
         .addresses()
         .iter()
@@ -54,7 +53,7 @@ fn tcp_over_ipv4_and_ipv6_and_a_unix_socket_speak_alike() {
 #[test]
 fn clients_of_all_listeners_share_rooms_and_nicknames() {
     let path = common::socket_path();
-    let listen = vec![Listen::Tcp("127.0.0.1:0".into()), Listen::Unix(path)];
+    let listen = vec![Listen::tcp("127.0.0.1:0"), Listen::unix(path)];
     let server = TestServer::with(|options| options.listen = listen);
     let mut tcp = Client::connect(&server.addresses()[0]);
     let mut unix = Client::connect(&server.addresses()[1]);
@@ -88,11 +87,39 @@ fn the_carriage_return_does_not_count_for_the_limit() {
 }
 
 #[test]
+fn a_carriage_return_before_the_end_of_the_input_is_ignored_and_not_counted() {
+    let server = TestServer::with(|options| options.max_line = 100);
+    let request = format!("{:<100}", join("room"));
+    for (last, reply) in [
+        (request.clone(), response(&join("room"))),
+        (request.clone() + "\r", response(&join("room"))),
+        (request.clone() + "\r\r", error("null", "Line too long")),
+        (request + " ", error("null", "Line too long")),
+    ] {
+        let mut client = server.connect();
+        client.send(last);
+        client.finish_sending();
+        assert_eq!(client.recv_line(), reply);
+        client.expect_end();
+    }
+    for blank in ["\r", " \t\r", " "] {
+        let mut client = server.connect();
+        client.send(blank);
+        client.finish_sending();
+        client.expect_end();
+    }
+}
+
+#[test]
 fn empty_and_blank_lines_get_no_reply() {
-    let server = TestServer::start();
+    let server = TestServer::with(|options| options.max_line = 100);
     let mut client = server.connect();
     client.send("\n\n \n\t\n \t \t\n\r\n \t\r\n");
+    client.send(" ".repeat(100) + "\r\n");
     client.nothing_more();
+    // But over the limit it is too long, whatever it holds; and only one carriage return is ignored.
+    client.expect_refused(" ".repeat(101), "Line too long");
+    client.expect_refused(" \r\r", "Invalid JSON");
     // Other white space is none here.
     for line in ["\u{a0}", "\u{b}", "\u{c}", "\u{2028}", "\0"] {
         client.expect_refused(line, "Invalid JSON");
@@ -302,7 +329,7 @@ fn a_last_line_without_its_line_end_is_carried_out() {
 #[test]
 fn a_client_may_send_and_close_at_once() {
     // Over a Unix socket: TCP itself drops what is under way when replies come to a socket that is closed.
-    let server = TestServer::with(|options| options.listen = vec![Listen::Unix(common::socket_path())]);
+    let server = TestServer::with(|options| options.listen = vec![Listen::unix(common::socket_path())]);
     let mut reader = server.connect();
     reader.join("room");
     for _ in 0..10 {
@@ -316,7 +343,7 @@ fn a_client_may_send_and_close_at_once() {
 
 #[test]
 fn after_the_end_of_stream_all_that_waits_is_flushed_before_the_connection_is_closed() {
-    let server = TestServer::start();
+    let server = TestServer::with(|_| ());
     let mut client = Client::connect_narrow(&server.addresses()[0]);
     client.join("room");
     // Far more than the sockets take in: most of it waits in the server when the stream ends.

@@ -239,7 +239,9 @@ impl Client {
             return Err(format!("after the last line, {farewell:?}, came {}", text()));
         }
         let farewell = FAREWELLS.into_iter().find(|words| {
-            line == format!(r#"{{"action":"ERROR","request":null,"message":"{words}"}}"#).as_bytes()
+            let begin = format!(r#"{{"action":"ERROR","request":null,"message":"{words}"#);
+            // A detail may follow.
+            line.strip_prefix(begin.as_bytes()).is_some_and(|rest| rest == b"\"}" || rest.starts_with(b": "))
         });
         if let Some(farewell) = farewell {
             self.farewell = Some(farewell);

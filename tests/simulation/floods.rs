@@ -120,6 +120,6 @@ fn a_line_that_drips_costs_its_length() {
 fn whoever_goes_on_sending_after_the_last_words_is_given_up() {
     let options = Options { max_clients: 0, ..Options::default() };
     let (seen, _) = pour(&options, usize::MAX, usize::MAX, b"");
-    assert_eq!(replies(&seen), ["Too many clients"]);
+    assert_eq!(replies(&seen), ["Too many clients: the server is full"]);
     assert!(seen.gone && (16 << 20..17 << 20).contains(&seen.read), "{} bytes were read", seen.read);
 }

@@ -46,7 +46,7 @@ fn the_limit_for_one_address_counts_each_address_and_no_unix_socket() {
     let path = common::socket_path();
     let server = TestServer::with(|options| {
         options.max_clients_per_ip = 2;
-        options.listen = vec![Listen::Tcp("127.0.0.1:0".into()), Listen::Unix(path)];
+        options.listen = vec![Listen::tcp("127.0.0.1:0"), Listen::unix(path)];
     });
     let mut first: Vec<Client> = (0..2).map(|_| server.connect()).collect();
     first.iter_mut().for_each(Client::nothing_more);
@@ -163,7 +163,7 @@ fn the_last_line_is_not_lost_where_unread_input_is_left_in_the_socket() {
 fn out_of_memory_ends_the_client_for_which_most_waits() {
     let server = TestServer::with(|options| {
         // The kernel holds little for a Unix socket, and always as much: what is not read waits in the server.
-        options.listen = vec![Listen::Unix(common::socket_path())];
+        options.listen = vec![Listen::unix(common::socket_path())];
         options.max_memory = 8 << 20;
         options.max_pending = 1 << 30;
     });
@@ -351,7 +351,7 @@ fn a_connection_with_its_last_words_counts_no_longer_as_a_client() {
     });
     let mut idle = server.connect();
     idle.login("Idle");
-    let _farewell = idle.recv_line();
+    let _last_line = idle.recv_line();
     // It has not closed, and may not even know; another may come, and take its name.
     let mut next = server.connect();
     next.login("Idle");
