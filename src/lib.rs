@@ -63,6 +63,7 @@ pub mod proxy;
 pub mod server;
 pub mod slots;
 pub mod timers;
+pub mod transport;
 pub mod turn;
 #[cfg(feature = "web")]
 pub mod web;

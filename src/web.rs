@@ -8,9 +8,13 @@
 //!
 //! 4. [`hosts`], [`request`], [`response`] and [`site`]: what is served over HTTP, and the way from there to WebSocket.
 //!
-//! None of them knows a socket; a member over WebSocket has the same outbox with the same lines as one over TCP.
+//! 5. [`metrics`]: what the server counts, for Prometheus.
+//! 6. [`door`]: connections that are not WebSockets, or not yet.
+//!
+//! None of them knows the poll; a member over WebSocket has the same outbox with the same lines as one over TCP.
 
 pub mod base64;
+pub mod door;
 pub mod frames;
 pub mod hosts;
 pub mod incoming;

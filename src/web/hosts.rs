@@ -8,7 +8,9 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-/// A host and perhaps a port: a value of `Host`, of `--host`, or what stands behind the scheme in `Origin`.
+use crate::options::HostName;
+
+/// A host and perhaps a port: a value of `Host`, or what stands behind the scheme in `Origin`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authority {
     host: Host,
@@ -70,6 +72,14 @@ impl Host {
             Ok(Host::Name(name.to_ascii_lowercase()))
         }
     }
+
+    fn is_named(&self, name: &HostName) -> bool {
+        match self {
+            Host::Ip(IpAddr::V4(ip)) => name.name() == ip.to_string(),
+            Host::Ip(IpAddr::V6(_)) => false,
+            Host::Name(own) => name.name() == own,
+        }
+    }
 }
 
 impl fmt::Display for Authority {
@@ -85,18 +95,16 @@ impl fmt::Display for Authority {
 }
 
 impl Authority {
-    /// Whether a browser may reach the page under this `Host`: an address, `localhost`, or one of `named`, the values of
+    /// Whether a browser may reach the page under this `Host`: an address, `localhost`, or one of `names`, the values of
     /// `--host`.
-    pub fn may_be_ours(&self, named: &[Authority]) -> bool {
+    pub fn may_be_ours(&self, names: &[HostName]) -> bool {
         match &self.host {
             Host::Ip(_) => true,
             Host::Name(name) if name == "localhost" => true,
-            Host::Name(_) => named.iter().any(|named| self.is_named_by(named)),
+            Host::Name(_) => names
+                .iter()
+                .any(|name| self.host.is_named(name) && name.port().is_none_or(|port| self.has_port(port))),
         }
-    }
-
-    fn is_named_by(&self, named: &Authority) -> bool {
-        named.host == self.host && named.port.is_none_or(|port| self.has_port(port))
     }
 
     /// Whether this, as a value of `Host`, can mean that port.
@@ -110,8 +118,8 @@ impl Authority {
     }
 }
 
-/// Whether a page with this `Origin` may talk to the server as `host`: its own page, or one from a host of `named`.
-pub fn may_come_from(origin: &str, host: &Authority, named: &[Authority]) -> bool {
+/// Whether a page with this `Origin` may talk to the server as `host`: its own page, or one from a host of `names`.
+pub fn may_come_from(origin: &str, host: &Authority, names: &[HostName]) -> bool {
     let Some((scheme, authority)) = origin.split_once("://") else { return false };
     let Ok(mut origin) = authority.parse::<Authority>() else { return false };
     if origin.port.is_none() {
@@ -122,10 +130,10 @@ pub fn may_come_from(origin: &str, host: &Authority, named: &[Authority]) -> boo
         };
     }
     let is_own = origin.host == host.host && origin.port.is_some_and(|port| host.has_port(port));
-    let is_named = |named: &Authority| {
-        named.host == origin.host && named.port.is_none_or(|port| origin.port == Some(port))
+    let is_named = |name: &HostName| {
+        origin.host.is_named(name) && name.port().is_none_or(|port| origin.port == Some(port))
     };
-    is_own || named.iter().any(is_named)
+    is_own || names.iter().any(is_named)
 }
 
 #[cfg(test)]
@@ -138,7 +146,8 @@ mod tests {
 
     #[test]
     fn a_host_is_an_address_localhost_or_named() {
-        let named = ["chat.example", "other.example:8443", "plain.example:80"].map(authority);
+        let named =
+            ["chat.example", "other.example:8443", "plain.example:80"].map(|name| name.parse().unwrap());
         for (host, is_ours) in [
             ("127.0.0.1", true),
             ("127.0.0.1:8080", true),
@@ -203,7 +212,7 @@ mod tests {
 
     #[test]
     fn an_origin_is_the_page_itself_or_named() {
-        let named = ["chat.example", "other.example:8443"].map(authority);
+        let named = ["chat.example", "other.example:8443", "192.0.2.7"].map(|name| name.parse().unwrap());
         for (host, origin, may) in [
             ("127.0.0.1:8080", "http://127.0.0.1:8080", true),
             ("127.0.0.1:8080", "https://127.0.0.1:8080", true),
@@ -222,6 +231,8 @@ mod tests {
             ("localhost:80", "http://localhost", true),
             ("127.0.0.1:8080", "https://chat.example", true),
             ("127.0.0.1:8080", "http://chat.example:1", true),
+            ("127.0.0.1:8080", "http://192.0.2.7:81", true),
+            ("127.0.0.1:8080", "http://192.0.2.8:81", false),
             ("127.0.0.1:8080", "https://other.example:8443", true),
             ("127.0.0.1:8080", "https://other.example", false),
             ("127.0.0.1:8080", "app://chat.example", true),

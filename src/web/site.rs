@@ -9,6 +9,7 @@ use super::base64;
 use super::hosts::{Authority, may_come_from};
 use super::request::{Method, Request, Unreadable, has_element};
 use super::response::{Response, Status};
+use crate::options::HostName;
 
 /// What a listener is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +37,7 @@ pub struct Site {
     /// With its tag, by which a browser learns that it has the same already.
     files: Vec<(File, String)>,
     /// The values of `--host`.
-    hosts: Vec<Authority>,
+    hosts: Vec<HostName>,
     is_stopping: bool,
 }
 
@@ -66,7 +67,7 @@ const KEY_SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 impl Site {
     /// A site of these files for browsers that come under one of these names, beside the addresses and `localhost`.
-    pub fn new(files: &[File], hosts: Vec<Authority>) -> Site {
+    pub fn new(files: &[File], hosts: Vec<HostName>) -> Site {
         Site { files: files.iter().map(|&file| (file, tag(file.bytes))).collect(), hosts, is_stopping: false }
     }
 
@@ -208,6 +209,12 @@ fn send_file(file: &File, tag: &str, request: &Request, host: &Authority) -> Res
     let mut response = Response::new(Status::Ok, fields, file.bytes.len(), &[]);
     response.file = file.bytes;
     response
+}
+
+/// The metrics.
+pub fn metrics_response(content_type: &str, metrics: &str) -> Response {
+    let fields = format!("Content-Type: {content_type}\r\nCache-Control: no-store\r\n");
+    Response::new(Status::Ok, fields, metrics.len(), metrics.as_bytes())
 }
 
 /// What the page may load and where it may connect to: to nothing but its own host, and nobody may put it into a frame.
