@@ -50,6 +50,9 @@ pub enum End {
     /// The peer has closed its sending side where it should have said first that it is done. An unfinished last line
     /// does not count.
     Truncated,
+    /// The peer has said that it is done, or has broken the transport's rules, where messages have ends of their own: what
+    /// has come of an unfinished last one does not count. Bytes may still come, which mean nothing.
+    Broken,
 }
 
 /// What [`Transport::send`] has done.
@@ -112,6 +115,11 @@ pub trait Transport {
         false
     }
 
+    /// Whether other protocols can be mistaken for lines here, and are to be looked for at the beginning.
+    fn speaks_lines(&self) -> bool {
+        true
+    }
+
     /// Asks the peer for a sign of life. It is held until it can go out.
     fn ping(&mut self) {}
 }
@@ -148,7 +156,11 @@ impl fmt::Display for Peer {
 ///
 /// # Errors
 /// The stream's, but for `WouldBlock` and `Interrupted`.
-pub fn receive_from(stream: &mut impl Read, buffer: &mut [u8], short_reads_drain: bool) -> io::Result<Received> {
+pub fn receive_from(
+    stream: &mut impl Read,
+    buffer: &mut [u8],
+    short_reads_drain: bool,
+) -> io::Result<Received> {
     loop {
         return match stream.read(buffer) {
             Ok(0) => Ok(Received::End(End::Closed)),

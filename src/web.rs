@@ -8,8 +8,10 @@
 //!
 //! 4. [`hosts`], [`request`], [`response`] and [`site`]: what is served over HTTP, and the way from there to WebSocket.
 //!
-//! 5. [`metrics`]: what the server counts, for Prometheus.
-//! 6. [`door`]: connections that are not WebSockets, or not yet.
+//! 5. [`socket`]: a client over WebSocket, as the hub sees it.
+//! 6. [`page`]: the page's files.
+//! 7. [`metrics`]: what the server counts, for Prometheus.
+//! 8. [`door`]: connections that are not WebSockets, or not yet.
 //!
 //! None of them knows the poll; a member over WebSocket has the same outbox with the same lines as one over TCP.
 
@@ -20,7 +22,9 @@ pub mod hosts;
 pub mod incoming;
 pub mod metrics;
 pub mod outgoing;
+pub mod page;
 pub mod request;
 pub mod response;
 pub mod site;
+pub mod socket;
 pub mod utf8;

@@ -2,7 +2,7 @@
 //!
 //! The bytes are worked on where they lie, in the buffer into which the socket was read: payloads are unmasked there
 //! and moved together, without their heads, as the lines that [`Lines`](crate::lines::Lines) takes. What is kept from
-//! one read to the next is some fifty bytes for each client: a head whose end has not come, how much of a payload is
+//! one read to the next is 32 bytes for each client: a head whose end has not come, how much of a payload is
 //! still to come, a character that has begun. Only the payload of a control frame that is cut by the end of a read takes a
 //! block of its own, until the rest of it comes.
 //!
@@ -21,35 +21,54 @@ use super::utf8::{NotUtf8, Utf8};
 /// What is known of a client's input between two reads.
 #[derive(Debug, Default)]
 pub struct Incoming {
-    /// Bytes of the payload under way that are still to come.
-    left: u64,
     stage: Stage,
-    /// For the next byte of the payload.
-    mask: [u8; 4],
     /// The text message under way.
     utf8: Utf8,
-    /// The payload under way is the last of its message.
-    fin: bool,
     /// A fragmented message is under way.
     in_message: bool,
-    /// The beginning of a head.
-    head: [u8; HEAD_BYTES_MAX - 1],
-    head_bytes: u8,
     /// The payload of the Ping or Close that is under way.
     control: Option<Box<Control>>,
 }
 
 /// What the next byte belongs to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 enum Stage {
-    #[default]
-    Head,
-    Text,
+    /// A head, of which so many bytes have come.
+    Head { begun: [u8; HEAD_BYTES_MAX - 1], len: u8 },
+    /// A payload.
+    Payload {
+        kind: Kind,
+        /// For its next byte.
+        mask: [u8; 4],
+        /// Bytes of it that are still to come.
+        left: u64,
+    },
+    /// Nothing: there was a Close or a fault.
+    Ended,
+}
+
+/// What a payload is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A part of a text message that is not its last.
+    Fragment,
+    /// The last part of a text message, or all of it.
+    LastFragment,
     Ping,
     Pong,
     Close,
-    /// To nothing: there was a Close or a fault.
-    Ended,
+}
+
+impl Default for Stage {
+    fn default() -> Self {
+        Stage::Head { begun: [0; HEAD_BYTES_MAX - 1], len: 0 }
+    }
+}
+
+impl Kind {
+    fn is_text(self) -> bool {
+        matches!(self, Kind::Fragment | Kind::LastFragment)
+    }
 }
 
 /// The payload of a control frame.
@@ -127,20 +146,16 @@ impl Incoming {
         debug_assert!(fresh.start >= Self::READ_FROM && fresh.end <= buffer.len());
         let mut decoded = Decoded::default();
         let mut next = fresh.start;
-        while self.stage != Stage::Ended
-            && let Some(bytes) = buffer.get_mut(next..fresh.end)
-            && !bytes.is_empty()
-        {
+        while next < fresh.end {
             let step = match self.stage {
-                Stage::Head => self.take_head(bytes),
-                Stage::Text => {
-                    let taken = self.take_text(buffer, next, fresh.end, decoded.bytes);
-                    taken.map(|taken| {
-                        decoded.bytes += taken;
-                        taken
-                    })
+                Stage::Head { .. } => self.take_head(buffer.get(next..fresh.end).unwrap_or_default()),
+                Stage::Payload { kind, .. } if kind.is_text() => self
+                    .take_text(buffer, next..fresh.end, decoded.bytes)
+                    .inspect(|taken| decoded.bytes += taken),
+                Stage::Payload { .. } => {
+                    Ok(self.take_control(buffer.get_mut(next..fresh.end).unwrap_or_default()))
                 }
-                _ => Ok(self.take_control(bytes)),
+                Stage::Ended => break,
             };
             // A head that is not yet whole belongs to what its first byte says.
             decoded.has_data |= self.is_within_data();
@@ -152,17 +167,22 @@ impl Incoming {
                 Err(fault) => Some(End::Fault(fault)),
             };
             if end.is_some() {
-                self.stage = Stage::Ended;
-                self.control = None;
                 decoded.end = end;
+                self.end();
             }
         }
         decoded
     }
 
-    /// Whether something has begun that is not whole: an end of the input is no clean one then.
+    /// Takes nothing in any more.
+    fn end(&mut self) {
+        self.stage = Stage::Ended;
+        self.control = None;
+    }
+
+    /// Whether a message has begun, and not ended: an end of the input is no clean one then.
     pub fn is_amid_message(&self) -> bool {
-        self.in_message || self.stage == Stage::Text
+        self.in_message || matches!(self.stage, Stage::Payload { kind, .. } if kind.is_text())
     }
 
     /// Bytes allocated beside this.
@@ -173,105 +193,99 @@ impl Incoming {
     fn is_within_data(&self) -> bool {
         const CONTROL_BIT: u8 = 0x08;
         match self.stage {
-            Stage::Text => true,
-            Stage::Head => {
-                self.head_bytes > 0 && self.head.first().is_some_and(|first| first & CONTROL_BIT == 0)
-            }
-            _ => false,
+            Stage::Payload { kind, .. } => kind.is_text(),
+            Stage::Head { begun: [first, ..], len } => len > 0 && first & CONTROL_BIT == 0,
+            Stage::Ended => false,
         }
     }
 
     /// Takes the head of a frame, or what has come of it. How many bytes that took.
     fn take_head(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
-        if self.head_bytes == 0
+        let Stage::Head { begun, len } = &mut self.stage else { return Ok(0) };
+        if *len == 0
             && let Some((head, taken)) = Head::parse(bytes, self.in_message)?
         {
             self.begin(head);
             return Ok(taken);
         }
+        let mut whole = [0; HEAD_BYTES_MAX];
+        whole[..begun.len()].copy_from_slice(begun);
         for (taken, &byte) in bytes.iter().enumerate() {
-            let mut head = [0; HEAD_BYTES_MAX];
-            let begun = usize::from(self.head_bytes);
-            for (place, byte) in head.iter_mut().zip(self.head.iter().take(begun).chain([&byte])) {
-                *place = *byte;
+            if let Some(place) = whole.get_mut(usize::from(*len)) {
+                *place = byte;
             }
-            if let Some((head, _)) = Head::parse(head.get(..=begun).unwrap_or_default(), self.in_message)? {
-                self.head_bytes = 0;
+            *len += 1;
+            let head = whole.get(..usize::from(*len)).unwrap_or_default();
+            if let Some((head, _)) = Head::parse(head, self.in_message)? {
                 self.begin(head);
                 return Ok(taken + 1);
             }
-            if let Some(place) = self.head.get_mut(begun) {
-                *place = byte;
-            }
-            self.head_bytes += 1;
         }
+        // It is not whole: at least its last byte is missing.
+        begun.copy_from_slice(&whole[..HEAD_BYTES_MAX - 1]);
         Ok(bytes.len())
     }
 
     fn begin(&mut self, head: Head) {
-        self.left = head.payload;
-        self.mask = head.mask;
-        self.stage = match head.opcode {
-            Opcode::Continuation | Opcode::Text | Opcode::Binary => Stage::Text,
-            Opcode::Ping => Stage::Ping,
-            Opcode::Pong => Stage::Pong,
-            Opcode::Close => Stage::Close,
+        let kind = match head.opcode {
+            Opcode::Continuation | Opcode::Text | Opcode::Binary if head.fin => Kind::LastFragment,
+            Opcode::Continuation | Opcode::Text | Opcode::Binary => Kind::Fragment,
+            Opcode::Ping => Kind::Ping,
+            Opcode::Pong => Kind::Pong,
+            Opcode::Close => Kind::Close,
         };
-        if self.stage == Stage::Text {
-            self.fin = head.fin;
-            self.in_message = !head.fin;
+        if kind.is_text() {
+            self.in_message = kind == Kind::Fragment;
         }
+        self.stage = Stage::Payload { kind, mask: head.mask, left: head.payload };
     }
 
-    /// Moves what has come of a text from `next` to `out`, unmasked. How many bytes that were.
-    fn take_text(&mut self, buffer: &mut [u8], next: usize, end: usize, out: usize) -> Result<usize, Fault> {
-        let taken = bounded(self.left, end - next);
-        buffer.copy_within(next..next + taken, out);
+    /// Moves what has come of a text to `out`, unmasked. How many bytes that were.
+    fn take_text(&mut self, buffer: &mut [u8], fresh: Range<usize>, out: usize) -> Result<usize, Fault> {
+        let Stage::Payload { mask, left, .. } = &mut self.stage else { return Ok(0) };
+        let taken = bounded(*left, fresh.len());
+        buffer.copy_within(fresh.start..fresh.start + taken, out);
         let text = buffer.get_mut(out..out + taken).unwrap_or_default();
-        unmask(text, &mut self.mask);
+        unmask(text, mask);
         self.utf8.feed(text).map_err(|NotUtf8| Fault::NotUtf8)?;
         for byte in text {
             if matches!(*byte, b'\n' | b'\r') {
                 *byte = b'\t';
             }
         }
-        self.left -= taken as u64;
+        *left -= taken as u64;
         Ok(taken)
     }
 
     /// Takes what has come of a control frame's payload. How many bytes that were.
     fn take_control(&mut self, bytes: &mut [u8]) -> usize {
-        let taken = bounded(self.left, bytes.len());
+        let Stage::Payload { kind, mask, left } = &mut self.stage else { return 0 };
+        let taken = bounded(*left, bytes.len());
         let payload = bytes.get_mut(..taken).unwrap_or_default();
-        unmask(payload, &mut self.mask);
+        unmask(payload, mask);
+        *left -= taken as u64;
         // What a Pong says is of no interest.
-        if self.stage != Stage::Pong {
+        if *kind != Kind::Pong {
             self.control.get_or_insert_default().push(payload);
         }
-        self.left -= taken as u64;
         taken
     }
 
     /// Does what there is to do when a payload is whole.
     fn finish_payload(&mut self, buffer: &mut [u8], decoded: &mut Decoded) -> Result<(), End> {
-        if self.stage == Stage::Head || self.left > 0 {
-            return Ok(());
-        }
-        match std::mem::take(&mut self.stage) {
-            Stage::Text if self.fin => {
-                if !self.utf8.is_whole() {
-                    return Err(End::Fault(Fault::NotUtf8));
-                }
+        let Stage::Payload { kind, left: 0, .. } = self.stage else { return Ok(()) };
+        self.stage = Stage::default();
+        match kind {
+            Kind::Fragment | Kind::Pong => {}
+            Kind::LastFragment if !self.utf8.is_whole() => return Err(End::Fault(Fault::NotUtf8)),
+            Kind::LastFragment => {
                 if let Some(place) = buffer.get_mut(decoded.bytes) {
                     *place = b'\n';
                     decoded.bytes += 1;
                 }
             }
-            Stage::Ping => decoded.ping = Some(self.control.take().unwrap_or_default()),
-            Stage::Close => {
-                return Err(closed(self.control.take().unwrap_or_default().payload()));
-            }
-            Stage::Text | Stage::Pong | Stage::Head | Stage::Ended => {}
+            Kind::Ping => decoded.ping = Some(self.control.take().unwrap_or_default()),
+            Kind::Close => return Err(closed(self.control.take().unwrap_or_default().payload())),
         }
         Ok(())
     }

@@ -1,29 +1,30 @@
 //! The hub's lines become text frames, on their way to the socket. Knows nothing of what is in a line, nor who else
 //! gets it.
 //!
-//! Lines are taken as they lie in the hub's shared chunks; a frame is its head and the line without its `\n`. Frames are
-//! put together in one [`Scratch`] for all clients, and nothing of them is kept for a client that the kernel takes
+//! Lines are taken as they lie in the hub's shared batches; a frame is its head and the line without its `\n`. Frames are
+//! put together in one scratch buffer for all clients, and nothing of them is kept for a client that the kernel takes
 //! only a part from: the rest of the line is still the hub's, and [`Outgoing`] remembers how much of it belongs to
 //! the frame that has begun. So a client that does not read holds the same shared bytes as one over TCP, and at most a dozen
 //! bytes of its own: the rest of a head.
 //!
 //! Control frames go between two text frames. Of several pongs that wait only the newest is sent.
 
-use std::io::{self, BufRead, ErrorKind, Write};
+use std::io::{self, BufRead};
 
-use super::frames::{Opcode, own_head_bytes, push_own_head};
+use super::frames::{OWN_HEAD_BYTES_MAX, Opcode, own_head_bytes, push_own_head};
 use super::incoming::Control;
+use crate::transport::{Sent, Transport};
 
-/// About how many bytes are framed for one call of `write`.
+/// About how many bytes are framed for one call of `send`.
 const FRAMED_BYTES: usize = 64 << 10;
 
 /// What is known of a client's output between two writes.
 #[derive(Debug, Default)]
 pub struct Outgoing {
-    /// Bytes of the line under way that belong to a frame whose head is out.
-    left: usize,
     /// What waits beside the lines; mostly there is none of it.
     waiting: Option<Box<Waiting>>,
+    /// Bytes of the line under way that belong to a frame whose head is out. Lines are shorter than 4 GB.
+    left: u32,
     /// The Close has been put behind everything else.
     closed: bool,
 }
@@ -35,25 +36,6 @@ struct Waiting {
     pong: Option<Box<Control>>,
     ping: bool,
     close: Option<Option<u16>>,
-}
-
-impl Waiting {
-    fn is_empty(&self) -> bool {
-        self.begun.is_empty() && self.pong.is_none() && !self.ping && self.close.is_none()
-    }
-}
-
-/// What a call of [`Outgoing::write`] has done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sent {
-    /// Bytes of the lines that were taken. They must not be given again.
-    pub taken: usize,
-    /// Bytes that the socket took, framing and control frames included.
-    pub bytes: usize,
-    /// Calls of the socket's `write`, the one included that was told `WouldBlock`.
-    pub calls: usize,
-    /// The socket takes no more now.
-    pub is_full: bool,
 }
 
 impl Outgoing {
@@ -71,8 +53,8 @@ impl Outgoing {
         }
     }
 
-    /// Sends a Close, and nothing after it. The lines must have been taken, all of them, or be given up, but for the rest
-    /// of one that has begun to go out.
+    /// Sends a Close, and nothing after it, if that has not been done. Of the lines nothing may follow but the rest of one
+    /// that has begun to go out.
     pub fn close(&mut self, code: Option<u16>) {
         if !self.closed {
             self.closed = true;
@@ -80,9 +62,9 @@ impl Outgoing {
         }
     }
 
-    /// Whether something waits here that no line carries: it has to be flushed when the socket has room.
-    pub fn is_waiting(&self) -> bool {
-        self.waiting.is_some()
+    /// Bytes that wait here and are in no line.
+    pub fn held(&self) -> usize {
+        self.waiting.as_ref().map_or(0, |waiting| waiting.held())
     }
 
     /// Whether a line has begun to go out whose rest must be given next.
@@ -90,72 +72,64 @@ impl Outgoing {
         self.left > 0
     }
 
-    /// Bytes allocated beside this.
-    pub fn allocated_bytes(&self) -> usize {
-        self.waiting.as_ref().map_or(0, |waiting| {
-            let pong = waiting.pong.as_ref().map_or(0, |_| size_of::<Control>());
-            size_of::<Waiting>() + waiting.begun.capacity() + pong
-        })
-    }
-
-    /// Writes what waits here and then lines, until all are out or the socket takes no more. `lines` are whole lines, but
-    /// for the beginning of the first, as far as it was taken before; none to write only what waits here.
+    /// Sends what waits here, and then takes some of `lines`: at least a byte of them, unless there is no room. They are
+    /// whole lines, but that the first begins where the last call stopped.
     ///
     /// # Errors
-    /// The socket's.
-    pub fn write(
+    /// The transport's.
+    pub fn send(
         &mut self,
         lines: &[u8],
-        scratch: &mut Scratch,
-        socket: &mut impl Write,
+        scratch: &mut Vec<u8>,
+        transport: &mut impl Transport,
     ) -> io::Result<Sent> {
-        debug_assert!(lines.is_empty() || lines.ends_with(b"\n"));
-        let mut sent = Sent::default();
-        loop {
-            if !self.flush(&mut sent, socket)? {
-                return Ok(sent);
-            }
-            let rest = lines.get(sent.taken..).unwrap_or_default();
-            if rest.is_empty() {
-                return Ok(sent);
-            }
-            debug_assert!(!self.closed || self.left > 0, "nothing follows a Close");
-            let frames = scratch.frames(rest, self.left);
-            if frames.is_empty() {
-                return Ok(sent);
-            }
-            let written = write_once(frames, &mut sent, socket)?;
-            sent.taken += self.account(rest, written);
+        debug_assert!(lines.ends_with(b"\n"));
+        if !self.send_waiting(transport)? {
+            return Ok(Sent::Blocked);
+        }
+        debug_assert!(!self.closed || self.left > 0, "nothing follows a Close");
+        frame(lines, self.left as usize, scratch);
+        match transport.send(scratch, &mut Vec::new())? {
+            Sent::Bytes(written) => Ok(Sent::Bytes(self.account(lines, written))),
+            Sent::Blocked => Ok(Sent::Blocked),
         }
     }
 
-    /// Writes what goes before the next line. Whether all of it is out.
-    fn flush(&mut self, sent: &mut Sent, socket: &mut impl Write) -> io::Result<bool> {
-        while !sent.is_full
-            && let Some(waiting) = &mut self.waiting
-        {
+    /// Sends what waits here. Whether all of it is out; what goes behind the rest of a line is not, before that is.
+    ///
+    /// # Errors
+    /// The transport's.
+    pub fn flush(&mut self, transport: &mut impl Transport) -> io::Result<bool> {
+        Ok(self.send_waiting(transport)? && self.waiting.is_none())
+    }
+
+    /// Sends what may go before the next byte of a line. Whether the transport may take more.
+    fn send_waiting(&mut self, transport: &mut impl Transport) -> io::Result<bool> {
+        while let Some(waiting) = &mut self.waiting {
             if waiting.begun.is_empty() {
                 if self.left > 0 {
                     // Control frames do not go into a frame.
-                    break;
+                    return Ok(true);
                 }
                 waiting.begin_controls();
             }
-            let written = write_once(&waiting.begun, sent, socket)?;
-            waiting.begun.drain(..written);
-            if waiting.is_empty() {
+            match transport.send(&waiting.begun, &mut Vec::new())? {
+                Sent::Bytes(written) => drop(waiting.begun.drain(..written)),
+                Sent::Blocked => return Ok(false),
+            }
+            if waiting.held() == 0 {
                 self.waiting = None;
             }
         }
-        Ok(!sent.is_full)
+        Ok(true)
     }
 
-    /// Notes that the socket took `written` bytes of the frames for `lines`. How many bytes of the lines these stand for.
+    /// Notes that the transport took `written` bytes of the frames for `lines`. How many bytes of the lines these stand for.
     fn account(&mut self, lines: &[u8], mut written: usize) -> usize {
         let mut taken = 0;
         if self.left > 0 {
-            let more = self.left.min(written);
-            self.left -= more;
+            let more = written.min(self.left as usize);
+            self.left -= more as u32;
             written -= more;
             taken = if self.left == 0 { more + 1 } else { more };
         }
@@ -182,20 +156,27 @@ impl Outgoing {
             Some(taken) if taken > 0 => taken,
             _ => {
                 let begun = &mut self.waiting.get_or_insert_default().begun;
-                let mut frame = Vec::with_capacity(head_bytes + 1);
+                let mut frame = Vec::with_capacity(OWN_HEAD_BYTES_MAX + 1);
                 push_own_head(&mut frame, Opcode::Text, line.len());
                 frame.extend(line.first());
                 begun.extend_from_slice(frame.get(written..).unwrap_or_default());
                 1.min(line.len())
             }
         };
-        self.left = line.len() - taken;
+        self.left = (line.len() - taken) as u32;
         // With the last byte of a line goes its end.
         if self.left == 0 { taken + 1 } else { taken }
     }
 }
 
 impl Waiting {
+    /// How many bytes of frames this is.
+    fn held(&self) -> usize {
+        let pong = self.pong.as_ref().map_or(0, |pong| 2 + pong.payload().len());
+        let ping = if self.ping { 2 } else { 0 };
+        self.begun.len() + pong + ping + self.close.map_or(0, |code| code.map_or(2, |_| 4))
+    }
+
     /// Puts the control frames that wait where they are written from.
     fn begin_controls(&mut self) {
         if let Some(pong) = self.pong.take() {
@@ -216,68 +197,57 @@ fn push_control(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
     out.extend_from_slice(payload);
 }
 
-/// How much the socket takes at once; 0 and a note when it takes nothing now.
-fn write_once(bytes: &[u8], sent: &mut Sent, socket: &mut impl Write) -> io::Result<usize> {
-    loop {
-        sent.calls += 1;
-        match socket.write(bytes) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(written) => {
-                sent.bytes += written;
-                return Ok(written);
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                sent.is_full = true;
-                return Ok(0);
-            }
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// Where frames are put together, for one write; one for all clients.
+/// Puts the frames for as many of `lines` as one write should have into `out`. The first line begins after its head where
+/// `left` is not 0: so much of it is left. Ends amid a line only where that is longer than a write should be.
 ///
-/// Members of a room mostly get the same lines, one after the other. So what was framed last is kept with its lines: to
-/// compare them takes a small part of what framing them once more would.
-#[derive(Debug, Default)]
-pub struct Scratch {
-    frames: Vec<u8>,
-    /// What `frames` was made of, whole lines.
-    lines: Vec<u8>,
+/// Members of a room mostly get the same lines, one after the other. So what is in `out` from the last time is looked at
+/// first: to find that it fits takes a third of what framing takes.
+fn frame(lines: &[u8], left: usize, out: &mut Vec<u8>) {
+    if left == 0 && are_frames_of(lines, out) {
+        return;
+    }
+    out.clear();
+    let mut next = 0;
+    if left > 0 {
+        push_part(lines.get(..left).unwrap_or_default(), out);
+        next = left + 1;
+    }
+    while out.len() < FRAMED_BYTES
+        && let Some(line) = first_line(lines.get(next..).unwrap_or_default())
+    {
+        push_own_head(out, Opcode::Text, line.len());
+        push_part(line, out);
+        next += line.len() + 1;
+    }
 }
 
-impl Scratch {
-    /// The frames for as many of `lines` as one write should have, the first of which begins after the head where `left`
-    /// is not 0: so much of it is left. Ends amid a line only where that is longer than a write should be.
-    fn frames(&mut self, lines: &[u8], left: usize) -> &[u8] {
-        if left == 0 && self.lines == lines {
-            return &self.frames;
-        }
-        self.frames.clear();
-        self.lines.clear();
-        let mut next = 0;
-        if left > 0 {
-            self.push_part(lines.get(..left).unwrap_or_default());
-            next = left + 1;
-        }
-        while self.frames.len() < FRAMED_BYTES
-            && let Some(line) = first_line(lines.get(next..).unwrap_or_default())
-        {
-            push_own_head(&mut self.frames, Opcode::Text, line.len());
-            self.push_part(line);
-            next += line.len() + 1;
-        }
-        if left == 0 && next == lines.len() && lines.len() <= FRAMED_BYTES {
-            self.lines.extend_from_slice(lines);
-        }
-        &self.frames
-    }
+/// Appends a payload, or as much of it as still fits into a write.
+fn push_part(payload: &[u8], out: &mut Vec<u8>) {
+    let most = (2 * FRAMED_BYTES).saturating_sub(out.len());
+    out.extend_from_slice(payload.get(..most).unwrap_or(payload));
+}
 
-    /// Appends a payload, or as much of it as still fits into a write.
-    fn push_part(&mut self, payload: &[u8]) {
-        let most = (2 * FRAMED_BYTES).saturating_sub(self.frames.len());
-        self.frames.extend_from_slice(payload.get(..most).unwrap_or(payload));
+/// Whether `frames`, whatever they are, are the frames of all of these lines.
+fn are_frames_of(mut lines: &[u8], mut frames: &[u8]) -> bool {
+    const TEXT: u8 = 0x80 | Opcode::Text.bits();
+    loop {
+        let (payload, rest) = match *frames {
+            [] => return lines.is_empty(),
+            [TEXT, 126, high, low, ref rest @ ..] => (usize::from(u16::from_be_bytes([high, low])), rest),
+            [TEXT, payload @ 0..126, ref rest @ ..] => (usize::from(payload), rest),
+            // Longer ones are worth framing anew.
+            _ => return false,
+        };
+        let (Some((payload, more_frames)), Some((line, more_lines))) =
+            (rest.split_at_checked(payload), lines.split_at_checked(payload))
+        else {
+            return false;
+        };
+        let Some((b'\n', more_lines)) = more_lines.split_first() else { return false };
+        if payload != line {
+            return false;
+        }
+        (frames, lines) = (more_frames, more_lines);
     }
 }
 

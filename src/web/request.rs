@@ -227,7 +227,7 @@ mod tests {
         assert!(Request::read(long(HEAD_BYTES_MAX).as_bytes()).is_ok_and(|request| request.is_some()));
         let too_long = long(HEAD_BYTES_MAX + 1);
         assert_eq!(Request::read(too_long.as_bytes()), Err(Unreadable::TooLarge));
-        assert_eq!(Request::read(too_long[..HEAD_BYTES_MAX - 1].as_bytes()), Ok(None));
+        assert_eq!(Request::read(&too_long.as_bytes()[..HEAD_BYTES_MAX - 1]), Ok(None));
     }
 
     #[test]

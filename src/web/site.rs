@@ -150,7 +150,7 @@ impl Site {
         let may_come = |origin: &&[u8]| {
             std::str::from_utf8(origin).is_ok_and(|origin| may_come_from(origin, &host, &self.hosts))
         };
-        if request.origins.len() > 1 || !request.origins.iter().all(|origin| may_come(origin)) {
+        if request.origins.len() > 1 || !request.origins.iter().all(may_come) {
             let why = "The Origin is another site. A proxy has to pass Host on, or its name must be given with --host.";
             return Err(Response::plain(Status::Forbidden, "", why));
         }

@@ -1,6 +1,8 @@
 //! Whatever a socket takes of what it is given, the frames come out whole and in order.
 
 use super::*;
+use crate::protocol::DisconnectReason;
+use crate::transport::Received;
 use crate::web::frames::Fault;
 use proptest::prelude::*;
 
@@ -17,21 +19,25 @@ impl Socket {
     }
 }
 
-impl Write for Socket {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+impl Transport for Socket {
+    fn receive(&mut self, _: &mut [u8]) -> io::Result<Received> {
+        Ok(Received::Nothing)
+    }
+
+    fn send(&mut self, bytes: &[u8], _: &mut Vec<u8>) -> io::Result<Sent> {
         assert!(!bytes.is_empty());
         let most = self.appetite[self.calls % self.appetite.len()];
         self.calls += 1;
         if most == 0 {
-            return Err(ErrorKind::WouldBlock.into());
+            return Ok(Sent::Blocked);
         }
         let taken = most.min(bytes.len());
         self.taken.extend_from_slice(&bytes[..taken]);
-        Ok(taken)
+        Ok(Sent::Bytes(taken))
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+    fn finish(&mut self, _: Option<DisconnectReason>) -> io::Result<bool> {
+        Ok(true)
     }
 }
 
@@ -57,18 +63,26 @@ fn ping(payload: &[u8]) -> Box<Control> {
     Box::new(control)
 }
 
-/// Writes all, however often that takes.
-fn write_all(outgoing: &mut Outgoing, mut lines: &[u8], scratch: &mut Scratch, socket: &mut Socket) {
-    loop {
-        let sent = outgoing.write(lines, scratch, socket).unwrap();
-        lines = &lines[sent.taken..];
-        if lines.is_empty() && !outgoing.is_waiting() {
-            assert!(!outgoing.is_mid_line() && outgoing.allocated_bytes() == 0);
-            return;
+/// One call. How many bytes of the lines were taken; `None` when there is no room.
+fn send(outgoing: &mut Outgoing, lines: &[u8], scratch: &mut Vec<u8>, socket: &mut Socket) -> Option<usize> {
+    match outgoing.send(lines, scratch, socket).unwrap() {
+        Sent::Blocked => None,
+        Sent::Bytes(taken) => {
+            assert!(taken > 0 && taken <= lines.len());
+            // Of a frame nothing is kept but the rest of its head and the first byte, and a pong.
+            assert!(outgoing.held() <= 11 + 2 * 127);
+            Some(taken)
         }
-        assert!(sent.is_full);
-        assert!(outgoing.waiting.as_ref().is_none_or(|waiting| waiting.begun.len() < 2 * 127 + 6));
     }
+}
+
+/// Writes all, however often that takes.
+fn send_all(outgoing: &mut Outgoing, mut lines: &[u8], scratch: &mut Vec<u8>, socket: &mut Socket) {
+    while !lines.is_empty() {
+        lines = &lines[send(outgoing, lines, scratch, socket).unwrap_or_default()..];
+    }
+    while !outgoing.flush(socket).unwrap() {}
+    assert!(!outgoing.is_mid_line() && outgoing.held() == 0 && outgoing.waiting.is_none());
 }
 
 fn texts(lines: &[u8]) -> Vec<(u8, Vec<u8>)> {
@@ -89,7 +103,7 @@ proptest! {
         let appetite = [&appetite[..], &[bite]].concat();
         let lines: Vec<u8> = lengths.iter().flat_map(|&length| [&vec![b'x'; length][..], b"\n"].concat()).collect();
         let mut socket = Socket::new(&appetite);
-        write_all(&mut Outgoing::default(), &lines, &mut Scratch::default(), &mut socket);
+        send_all(&mut Outgoing::default(), &lines, &mut Vec::new(), &mut socket);
         prop_assert!(read_frames(&socket.taken) == texts(&lines));
     }
 
@@ -102,7 +116,7 @@ proptest! {
     ) {
         let appetite = [&appetite[..], &[5, 0]].concat();
         let lines = b"{\"a\":1}\n\n[]\n{\"action\":\"GET MESSAGE\"}\n";
-        let (mut outgoing, mut scratch, mut socket) = (Outgoing::default(), Scratch::default(), Socket::new(&appetite));
+        let (mut outgoing, mut scratch, mut socket) = (Outgoing::default(), Vec::new(), Socket::new(&appetite));
         let mut rest = &lines[..];
         let mut last = None;
         for (at, &also) in pings.iter().enumerate() {
@@ -110,14 +124,17 @@ proptest! {
                 outgoing.pong(ping(&[at as u8]));
                 last = Some(vec![at as u8]);
             }
-            let sent = outgoing.write(rest, &mut scratch, &mut socket).unwrap();
-            rest = &rest[sent.taken..];
+            if rest.is_empty() {
+                let _ = outgoing.flush(&mut socket).unwrap();
+            } else {
+                rest = &rest[send(&mut outgoing, rest, &mut scratch, &mut socket).unwrap_or_default()..];
+            }
         }
-        write_all(&mut outgoing, rest, &mut scratch, &mut socket);
+        send_all(&mut outgoing, rest, &mut scratch, &mut socket);
         outgoing.close(Some(Fault::Protocol.code()));
         outgoing.pong(ping(b"too late"));
         outgoing.ping();
-        write_all(&mut outgoing, &[], &mut scratch, &mut socket);
+        send_all(&mut outgoing, b"", &mut scratch, &mut socket);
         let mut frames = read_frames(&socket.taken);
         prop_assert_eq!(frames.pop(), Some((0x88, 1002u16.to_be_bytes().to_vec())));
         let (pongs, others): (Vec<_>, Vec<_>) = frames.into_iter().partition(|(first, _)| *first == 0x8a);
@@ -134,7 +151,7 @@ fn of_several_pongs_only_the_newest_goes_out() {
     for payload in [&b"one"[..], b"two", b"three"] {
         outgoing.pong(ping(payload));
     }
-    outgoing.write(&[], &mut Scratch::default(), &mut socket).unwrap();
+    assert!(outgoing.flush(&mut socket).unwrap());
     assert_eq!(read_frames(&socket.taken), [(0x8a, b"three".to_vec()), (0x89, vec![])]);
 }
 
@@ -142,16 +159,15 @@ fn of_several_pongs_only_the_newest_goes_out() {
 fn a_line_has_begun_as_soon_as_anything_of_its_frame_is_out() {
     let lines = b"first line\nsecond line\n";
     for most in 1..12 {
-        let (mut outgoing, mut scratch) = (Outgoing::default(), Scratch::default());
+        let (mut outgoing, mut scratch) = (Outgoing::default(), Vec::new());
         let mut socket = Socket::new(&[most, 0]);
-        let sent = outgoing.write(lines, &mut scratch, &mut socket).unwrap();
-        assert!(sent.taken > 0 && sent.is_full, "{most}");
-        assert_eq!(outgoing.is_mid_line(), sent.taken < 11);
+        let taken = send(&mut outgoing, lines, &mut scratch, &mut socket).unwrap();
+        assert_eq!(outgoing.is_mid_line(), taken < 11);
         // The second line is given up.
         socket.appetite = vec![100];
-        let rest = &lines[sent.taken..11];
+        let rest = &lines[taken..11];
         outgoing.close(Some(1008));
-        write_all(&mut outgoing, rest, &mut scratch, &mut socket);
+        send_all(&mut outgoing, rest, &mut scratch, &mut socket);
         let close = (0x88, 1008u16.to_be_bytes().to_vec());
         assert_eq!(read_frames(&socket.taken), [(0x81, b"first line".to_vec()), close]);
     }
@@ -160,38 +176,44 @@ fn a_line_has_begun_as_soon_as_anything_of_its_frame_is_out() {
 #[test]
 fn a_long_line_is_framed_in_parts_and_takes_no_memory_of_its_own() {
     let lines = [&vec![b'x'; 3 << 20][..], b"\nshort\n"].concat();
-    let (mut outgoing, mut scratch) = (Outgoing::default(), Scratch::default());
+    let (mut outgoing, mut scratch) = (Outgoing::default(), Vec::new());
     let mut socket = Socket::new(&[70_000, 1, 0]);
     let mut rest = &lines[..];
     while !rest.is_empty() {
-        let sent = outgoing.write(rest, &mut scratch, &mut socket).unwrap();
-        rest = &rest[sent.taken..];
-        assert!(scratch.frames.capacity() <= 4 * FRAMED_BYTES && outgoing.allocated_bytes() < 100);
+        rest = &rest[send(&mut outgoing, rest, &mut scratch, &mut socket).unwrap_or_default()..];
+        assert!(scratch.capacity() <= 4 * FRAMED_BYTES);
     }
+    assert!(outgoing.flush(&mut socket).unwrap());
     assert!(read_frames(&socket.taken) == texts(&lines));
 }
 
 #[test]
-fn the_same_lines_are_framed_once() {
-    let (mut scratch, lines) = (Scratch::default(), b"one\ntwo\n".repeat(20));
-    for at in 0..3 {
-        let mut socket = Socket::new(&[1000]);
-        let sent = Outgoing::default().write(&lines, &mut scratch, &mut socket).unwrap();
-        assert_eq!((sent.taken, sent.calls, socket.calls), (lines.len(), 1, 1), "{at}");
-        assert_eq!(read_frames(&socket.taken), texts(&lines));
-        assert_eq!(scratch.lines, lines);
+fn what_was_framed_last_is_used_only_for_the_same_lines() {
+    let mut framed = Vec::new();
+    let lines = ["a\n\n", &"x".repeat(125), "\n", &"y".repeat(126), "\n", &"z".repeat(65_535), "\n"].concat();
+    frame(lines.as_bytes(), 0, &mut framed);
+    assert!(are_frames_of(lines.as_bytes(), &framed));
+    assert!(
+        !are_frames_of(&lines.as_bytes()[2..], &framed) && !are_frames_of(&lines.as_bytes()[..3], &framed)
+    );
+    assert!(!are_frames_of([&lines, "a\n"].concat().as_bytes(), &framed) && !are_frames_of(b"", &framed));
+    for at in (0..framed.len()).filter(|at| *at < 400 || at % 999 == 0) {
+        let mut other = framed.clone();
+        other[at] ^= 1;
+        assert!(!are_frames_of(lines.as_bytes(), &other), "{at}");
+        assert!(!are_frames_of(lines.as_bytes(), &framed[..at]), "{at}");
     }
-    // Other lines are other frames, and so is the rest of a line that looks the same.
-    let mut socket = Socket::new(&[3, 0]);
-    let mut outgoing = Outgoing::default();
-    let sent = outgoing.write(b"aone\ntwo\n", &mut scratch, &mut socket).unwrap();
-    assert_eq!(sent.taken, 1);
+    // The rest of a line that looks like a line of its own.
+    let mut scratch = Vec::new();
+    frame(b"one\ntwo\n", 0, &mut scratch);
+    let (mut outgoing, mut socket) = (Outgoing::default(), Socket::new(&[3, 0]));
+    assert_eq!(send(&mut outgoing, b"aone\ntwo\n", &mut Vec::new(), &mut socket), Some(1));
     socket.appetite = vec![1000];
-    write_all(&mut outgoing, b"one\ntwo\n", &mut scratch, &mut socket);
+    send_all(&mut outgoing, b"one\ntwo\n", &mut scratch, &mut socket);
     assert_eq!(read_frames(&socket.taken), [(0x81, b"aone".to_vec()), (0x81, b"two".to_vec())]);
 }
 
 #[test]
 fn an_idle_client_takes_few_bytes() {
-    assert!(size_of::<Outgoing>() <= 24);
+    assert!(size_of::<Outgoing>() <= 16);
 }
