@@ -1,27 +1,30 @@
 //! Who is who and who is where: the nickname table and the room table. No I/O, no JSON, no clock.
 //!
-//! A client is a number that the caller chooses (the hub uses the slot of the connection), so that a walk over a room's
-//! members leads straight to the connections. Names are opaque here, and kept as bytes: they are only compared, and
-//! copied into messages. [`crate::protocol`] sees to it that equal names are equal byte for byte.
+//! A client is a number that the caller chooses: the hub uses the slot of the connection, so that a walk over a room's
+//! members leads straight to their connections. Names are opaque here. [`crate::protocol`] sees to it that equal names
+//! are equal byte for byte; they are kept as bytes because they are only compared, and copied into messages.
 //!
-//! Every operation costs the same however many clients and rooms there are. Only what concerns a client's memberships
-//! looks through the list of its rooms or, where that is shorter, of a room's members.
+//! The tables are plain: records in vectors and a slab, and a `HashMap` from the name to the number for each of the
+//! two. Only one thing is more than that: a client's membership knows its *position* in the room's list of members, so
+//! that leaving a room of thousands does not search through it.
 
-pub mod directory;
-mod list;
-mod tables;
-#[cfg(test)]
-mod tests;
+use std::collections::HashMap;
+use std::rc::Rc;
 
-use directory::{Directory, Entry, Records};
-use list::List;
-use tables::{Client, Clients, Joined, Room, Rooms};
+use slab::Slab;
 
 /// A client: the caller's number for it.
 pub type ClientId = u32;
 
 /// A room, until it is removed.
 pub type RoomId = u32;
+
+/// The tables have room for so many clients from the start, if so many may come. Growing to here one by one, a single
+/// insertion would take 14 ms; memory that is not yet used is not yet taken from the system.
+const RESERVED_CLIENTS_MAX: usize = 32_768;
+
+/// Of a room's name, so many bytes are taken as part of the fixed cost of a room.
+const UNCOUNTED_NAME_BYTES: usize = 64;
 
 /// Why nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,78 +39,106 @@ pub enum Refusal {
     TooManyRooms,
 }
 
-/// A client that is in a room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// Who.
-    pub client: ClientId,
-    /// Where this room stands in the client's list.
-    place: u32,
+#[derive(Debug)]
+struct Client {
+    nickname: Rc<[u8]>,
+    memberships: Vec<Membership>,
+}
+
+/// A room that a client is in.
+#[derive(Clone, Copy, Debug)]
+struct Membership {
+    room: RoomId,
+    /// Where the client stands in the room's list.
+    position: u32,
+}
+
+#[derive(Debug)]
+struct Room {
+    name: Rc<[u8]>,
+    members: Vec<ClientId>,
 }
 
 /// The tables.
 #[derive(Debug)]
 pub struct Chat {
-    clients: Clients,
-    rooms: Rooms,
-    nicknames: Directory,
-    room_names: Directory,
+    /// By number.
+    clients: Vec<Option<Client>>,
+    rooms: Slab<Room>,
+    nicknames: HashMap<Rc<[u8]>, ClientId>,
+    room_names: HashMap<Rc<[u8]>, RoomId>,
+    /// The number of the last guest.
     guests: u64,
     long_name_bytes: usize,
     max_rooms: usize,
+    reserved: usize,
 }
 
-/// Of a room's name, so many bytes are taken as part of the fixed cost of a room.
-const UNCOUNTED_NAME_BYTES: usize = 64;
-
 impl Chat {
-    /// Empty tables. A client may be in `max_rooms` rooms at once.
-    pub fn new(max_rooms: usize) -> Self {
+    /// Empty tables, for so many clients, each of which may be in `max_rooms` rooms at once.
+    pub fn new(max_clients: usize, max_rooms: usize) -> Self {
+        let reserved = max_clients.min(RESERVED_CLIENTS_MAX);
         Chat {
-            clients: Clients::default(),
-            rooms: Rooms::default(),
-            nicknames: Directory::default(),
-            room_names: Directory::default(),
+            clients: Vec::with_capacity(reserved),
+            rooms: Slab::with_capacity(reserved / 8),
+            nicknames: HashMap::with_capacity(reserved),
+            room_names: HashMap::with_capacity(reserved / 8),
             guests: 0,
             long_name_bytes: 0,
             max_rooms,
+            reserved,
         }
     }
 
     /// A new client, which gets the next nickname of the form `guest-N` that nobody has.
     pub fn connect(&mut self, client: ClientId) {
-        let nickname = loop {
+        let nickname: Rc<[u8]> = loop {
             self.guests += 1;
             let nickname = format!("guest-{}", self.guests);
-            if self.nicknames.find(&self.clients, nickname.as_bytes()).is_none() {
-                break self.nicknames.entry(nickname.as_bytes());
+            if !self.nicknames.contains_key(nickname.as_bytes()) {
+                break nickname.as_bytes().into();
             }
         };
-        self.clients.put(client, Client { nickname, rooms: List::default() });
-        self.nicknames.link(&mut self.clients, client);
+        self.nicknames.insert(nickname.clone(), client);
+        let index = client as usize;
+        if self.clients.len() <= index {
+            self.clients.resize_with(index + 1, || None);
+        }
+        let before = self.clients[index].replace(Client { nickname, memberships: Vec::new() });
+        debug_assert!(before.is_none(), "client {client} is there already");
     }
 
     /// The client goes: it has left its rooms, and its nickname is free.
     pub fn disconnect(&mut self, client: ClientId) {
-        while let Some(last) = self.joined(client).last() {
-            self.remove_member(last.room, last.position);
+        while let Some(last) = self.memberships(client).last().copied() {
+            self.remove_member(client, last);
         }
-        self.nicknames.unlink(&mut self.clients, client);
-        self.clients.take(client);
+        if let Some(gone) = self.clients.get_mut(client as usize).and_then(Option::take) {
+            self.nicknames.remove(&gone.nickname);
+        }
+        while matches!(self.clients.last(), Some(None)) {
+            self.clients.pop();
+        }
+        if is_sparse(self.nicknames.len(), self.nicknames.capacity(), self.reserved) {
+            self.nicknames.shrink_to(self.reserved);
+            self.clients.shrink_to(self.reserved);
+        }
     }
 
     /// The client takes another nickname; the old one is free at once.
     pub fn login(&mut self, client: ClientId, nickname: &str) -> Result<(), Refusal> {
-        match self.nicknames.find(&self.clients, nickname.as_bytes()) {
-            Some(holder) if holder == client => return Ok(()),
+        let nickname = nickname.as_bytes();
+        match self.nicknames.get(nickname) {
+            Some(&holder) if holder == client => return Ok(()),
             Some(_) => return Err(Refusal::NicknameInUse),
             None => {}
         }
-        self.nicknames.unlink(&mut self.clients, client);
-        if let Some(entry) = self.clients.entry_mut(client) {
-            *entry = self.nicknames.entry(nickname.as_bytes());
+        if let Some(record) = self.client_mut(client) {
+            let new: Rc<[u8]> = nickname.into();
+            let old = std::mem::replace(&mut record.nickname, new.clone());
+            self.nicknames.remove(&old);
+            self.nicknames.insert(new, client);
         }
-        self.nicknames.link(&mut self.clients, client);
         Ok(())
     }
 
@@ -117,17 +148,15 @@ impl Chat {
         if found.is_some_and(|room| self.is_member(client, room)) {
             return Ok(());
         }
-        if self.joined(client).len() >= self.max_rooms {
+        if self.memberships(client).len() >= self.max_rooms {
             return Err(Refusal::TooManyRooms);
         }
         let room = found.unwrap_or_else(|| self.create_room(name));
-        let Some(members) = self.rooms.get_mut(room).map(|room| &mut room.members) else {
-            return Ok(());
-        };
-        let joined = Joined { room, position: members.len() as u32 };
-        if let Some(rooms) = self.clients.get_mut(client).map(|client| &mut client.rooms) {
-            members.push(Member { client, place: rooms.len() as u32 });
-            rooms.push(joined);
+        if let (Some(record), Some(Room { members, .. })) =
+            (self.clients.get_mut(client as usize).and_then(Option::as_mut), self.rooms.get_mut(room as usize))
+        {
+            record.memberships.push(Membership { room, position: members.len() as u32 });
+            members.push(client);
         }
         Ok(())
     }
@@ -135,16 +164,15 @@ impl Chat {
     /// The client unsubscribes. A room left empty is removed.
     pub fn leave(&mut self, client: ClientId, name: &str) -> Result<(), Refusal> {
         let room = self.find_room(name).ok_or(Refusal::RoomNotFound)?;
-        let joined = self.joined(client).iter().find(|joined| joined.room == room);
-        let position = joined.ok_or(Refusal::NotInThisRoom)?.position;
-        self.remove_member(room, position);
+        let membership = self.memberships(client).iter().find(|membership| membership.room == room).copied();
+        self.remove_member(client, membership.ok_or(Refusal::NotInThisRoom)?);
         Ok(())
     }
 
     /// The room of that name, asked for by this client. A client that is in one room usually talks there, and to compare
-    /// that name takes half the time of a look into the directory.
+    /// that name takes half the time of a look into the table.
     pub fn find_room_for(&self, client: ClientId, name: &str) -> Option<RoomId> {
-        match self.joined(client) {
+        match self.memberships(client) {
             [only] if self.room_name(only.room) == name.as_bytes() => Some(only.room),
             _ => self.find_room(name),
         }
@@ -152,37 +180,37 @@ impl Chat {
 
     /// The room of that name.
     pub fn find_room(&self, name: &str) -> Option<RoomId> {
-        self.room_names.find(&self.rooms, name.as_bytes())
+        self.room_names.get(name.as_bytes()).copied()
     }
 
     /// The name of a room; empty for one that does not exist.
     pub fn room_name(&self, room: RoomId) -> &[u8] {
-        self.rooms.entry(room).map_or(&[], Entry::name)
+        self.rooms.get(room as usize).map_or(&[], |room| &room.name)
     }
 
     /// Whether the client is in the room. Looks through the shorter of the two lists that say so.
     pub fn is_member(&self, client: ClientId, room: RoomId) -> bool {
-        let (joined, members) = (self.joined(client), self.members(room));
-        if joined.len() <= members.len() {
-            joined.iter().any(|joined| joined.room == room)
+        let (memberships, members) = (self.memberships(client), self.members(room));
+        if memberships.len() <= members.len() {
+            memberships.iter().any(|membership| membership.room == room)
         } else {
-            members.iter().any(|member| member.client == client)
+            members.contains(&client)
         }
     }
 
     /// The members of a room, each once, in no order that means anything.
-    pub fn members(&self, room: RoomId) -> &[Member] {
-        self.rooms.get(room).map_or(&[], |room| room.members.as_slice())
+    pub fn members(&self, room: RoomId) -> &[ClientId] {
+        self.rooms.get(room as usize).map_or(&[], |room| &room.members)
     }
 
     /// The rooms that a client is in.
     pub fn rooms_of(&self, client: ClientId) -> impl Iterator<Item = RoomId> + '_ {
-        self.joined(client).iter().map(|joined| joined.room)
+        self.memberships(client).iter().map(|membership| membership.room)
     }
 
     /// The client's nickname; empty for one that is not connected.
     pub fn nickname(&self, client: ClientId) -> &[u8] {
-        self.clients.entry(client).map_or(&[], Entry::name)
+        self.client(client).map_or(&[], |client| &client.nickname)
     }
 
     /// Clients connected.
@@ -192,12 +220,7 @@ impl Chat {
 
     /// Rooms that exist.
     pub fn rooms_len(&self) -> usize {
-        self.room_names.len()
-    }
-
-    /// All rooms have a lower number than this.
-    pub fn room_ids(&self) -> usize {
-        self.rooms.bound()
+        self.rooms.len()
     }
 
     /// What long room names take: the one thing in these tables whose size a client chooses. In bytes.
@@ -207,86 +230,100 @@ impl Chat {
 
     /// The part of [`Chat::long_name_bytes`] that goes with this client, if nobody else is in its rooms.
     pub fn long_name_bytes_of(&self, client: ClientId) -> usize {
-        self.rooms_of(client).map(|room| self.rooms.entry(room).map_or(0, long_bytes)).sum()
+        self.rooms_of(client).map(|room| long_bytes(self.room_name(room))).sum()
     }
 
-    fn joined(&self, client: ClientId) -> &[Joined] {
-        let found = self.clients.get(client);
-        found.map_or(&[], |client| client.rooms.as_slice())
+    fn client(&self, client: ClientId) -> Option<&Client> {
+        self.clients.get(client as usize)?.as_ref()
+    }
+
+    fn client_mut(&mut self, client: ClientId) -> Option<&mut Client> {
+        self.clients.get_mut(client as usize)?.as_mut()
+    }
+
+    fn memberships(&self, client: ClientId) -> &[Membership] {
+        self.client(client).map_or(&[], |client| &client.memberships)
     }
 
     fn create_room(&mut self, name: &str) -> RoomId {
-        let name = self.room_names.entry(name.as_bytes());
+        let name: Rc<[u8]> = name.as_bytes().into();
         self.long_name_bytes += long_bytes(&name);
-        let room = self.rooms.insert(Room { name, members: List::default() });
-        self.room_names.link(&mut self.rooms, room);
+        let room = self.rooms.insert(Room { name: name.clone(), members: Vec::new() }) as RoomId;
+        self.room_names.insert(name, room);
         room
     }
 
-    /// Takes one member out of both lists. The last of each list moves into the gap, and is told where it is now.
-    fn remove_member(&mut self, room: RoomId, position: u32) {
-        let Some(members) = self.rooms.get_mut(room).map(|room| &mut room.members) else { return };
-        let Some(removed) = members.swap_remove(position as usize) else {
-            debug_assert!(false, "no member at {position}");
-            return;
-        };
-        if let Some(moved) = members.as_slice().get(position as usize)
-            && let Some(joined) = self.clients.joined_mut(moved.client, moved.place)
-        {
-            joined.position = position;
+    /// Takes a member out of both lists. The last of each list moves into the gap.
+    fn remove_member(&mut self, client: ClientId, Membership { room, position }: Membership) {
+        let Some(Room { members, .. }) = self.rooms.get_mut(room as usize) else { return };
+        debug_assert_eq!(members.get(position as usize), Some(&client));
+        members.swap_remove(position as usize);
+        let (moved, is_empty) = (members.get(position as usize).copied(), members.is_empty());
+        if members.capacity() > 64 && members.len() < members.capacity() / 4 {
+            members.shrink_to(2 * members.len());
         }
-        let is_empty = members.len() == 0;
-
-        if let Some(rooms) = self.clients.get_mut(removed.client).map(|client| &mut client.rooms) {
-            rooms.swap_remove(removed.place as usize);
-            if let Some(moved) = rooms.as_slice().get(removed.place as usize)
-                && let Some(other) = self.rooms.get_mut(moved.room)
-                && let Some(member) = other.members.as_mut_slice().get_mut(moved.position as usize)
-            {
-                member.place = removed.place;
-            }
+        if let Some(record) = self.client_mut(client) {
+            record.memberships.retain(|membership| membership.room != room);
+        }
+        let moved = moved.and_then(|moved| self.client_mut(moved));
+        if let Some(record) = moved
+            && let Some(membership) = record.memberships.iter_mut().find(|it| it.room == room)
+        {
+            membership.position = position;
         }
         if is_empty {
-            self.room_names.unlink(&mut self.rooms, room);
-            if let Some(room) = self.rooms.remove(room) {
-                self.long_name_bytes -= long_bytes(&room.name);
-            }
+            self.remove_room(room);
+        }
+    }
+
+    fn remove_room(&mut self, room: RoomId) {
+        let Some(removed) = self.rooms.try_remove(room as usize) else { return };
+        self.long_name_bytes -= long_bytes(&removed.name);
+        self.room_names.remove(&removed.name);
+        let reserved = self.reserved / 8;
+        if is_sparse(self.room_names.len(), self.room_names.capacity(), reserved) {
+            self.room_names.shrink_to(reserved);
+        }
+        if self.rooms.is_empty() && self.rooms.capacity() > 2 * reserved {
+            self.rooms = Slab::with_capacity(reserved);
         }
     }
 
     /// Panics if the tables do not agree with each other. For tests: it looks at everything.
     pub fn check(&self) {
-        let mut memberships = 0;
-        for (client, record) in self.clients.iter() {
-            let name = record.nickname.name();
-            assert_eq!(
-                self.nicknames.find(&self.clients, name),
-                Some(client),
-                "nickname {}",
-                name.escape_ascii()
-            );
-            assert!(record.rooms.len() <= self.max_rooms);
-            for (place, joined) in record.rooms.as_slice().iter().enumerate() {
-                let member = self.members(joined.room)[joined.position as usize];
-                assert_eq!(member, Member { client, place: place as u32 });
+        let (mut clients, mut memberships) = (0, 0);
+        for (client, record) in self.clients.iter().enumerate() {
+            let Some(record) = record else { continue };
+            clients += 1;
+            assert_eq!(self.nicknames.get(&record.nickname), Some(&(client as ClientId)));
+            assert!(record.memberships.len() <= self.max_rooms);
+            for membership in &record.memberships {
+                assert_eq!(self.members(membership.room)[membership.position as usize], client as ClientId);
                 memberships += 1;
             }
         }
         let mut long_name_bytes = 0;
-        for (room, record) in self.rooms.iter() {
-            assert!(record.members.len() > 0, "an empty room is removed");
-            assert_eq!(self.room_names.find(&self.rooms, record.name.name()), Some(room));
+        for (room, record) in &self.rooms {
+            assert!(!record.members.is_empty(), "an empty room is removed");
+            assert_eq!(self.room_names.get(&record.name), Some(&(room as RoomId)));
             memberships -= record.members.len();
             long_name_bytes += long_bytes(&record.name);
         }
         assert_eq!(memberships, 0, "every membership stands in both tables");
-        assert_eq!(self.nicknames.len(), self.clients.len());
-        assert_eq!(self.room_names.len(), self.rooms.len());
+        assert_eq!((self.nicknames.len(), self.room_names.len()), (clients, self.rooms.len()));
         assert_eq!(self.long_name_bytes, long_name_bytes);
     }
 }
 
 /// What a name takes beyond the fixed cost of its record.
-fn long_bytes(name: &Entry) -> usize {
-    name.name().len().saturating_sub(UNCOUNTED_NAME_BYTES)
+fn long_bytes(name: &[u8]) -> usize {
+    name.len().saturating_sub(UNCOUNTED_NAME_BYTES)
 }
+
+/// Whether a table has grown far beyond what was reserved for it, and is nearly empty again.
+fn is_sparse(len: usize, capacity: usize, reserved: usize) -> bool {
+    capacity > 2 * reserved.max(64) && len < capacity / 8
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,157 +5,164 @@
 //!
 //! 1. [`Hub::connect`]: it becomes a client, or is told `Too many clients`.
 //! 2. [`Hub::event`] notes what its socket has become ready for.
-//! 3. [`Hub::turn`] reads and carries out what it asks for (`hub/input.rs`), within a budget for each client,
-//! 4. then writes each client that has something waiting, once (`hub/output.rs`),
-//! 5. and ends those that are to be ended (`hub/ending.rs`).
+//! 3. [`Hub::turn`] reads and executes what it asks for (`hub/read.rs`),
+//! 4. then writes to each client for which something waits, once (`hub/write.rs`),
+//! 5. and ends those that are to be ended (`hub/end.rs`).
+//!
+//! What a turn does has a bound ([`Budget`](crate::budget::Budget)). When reading has used it up, those who were not
+//! read come first in the next turn. When writing has, it goes on in the next turn, in order, before anybody is read.
 //!
 //! Nothing is removed while anything is walked: a connection that must go is marked, and its slot is free after the
 //! turn. What is logged and counted on the way is in `hub/report.rs`.
 
-mod ending;
-mod input;
-mod output;
+mod end;
+mod read;
 mod report;
+mod write;
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
-use std::net::IpAddr;
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::time::Duration;
 
-use crate::chat::{Chat, ClientId};
-use crate::connection::{Connection, Phase, Stream};
-use crate::options::{self, Options};
-use crate::outbox::Memory;
-use crate::protocol::{ClientLimit, DisconnectReason};
-use crate::slots::Slots;
-use crate::timers::{Kind, Timed, Timer, Timers};
-use crate::turn::Turn;
+use slab::Slab;
 
+use crate::chat::{Chat, ClientId};
+use crate::connection::{Connection, Input, Phase, Reading, Source, Writing};
+use crate::deadlines::Deadlines;
+use crate::dispatch::Dispatch;
+use crate::ip_key::IpKey;
+use crate::options::{self, Options};
+use crate::outbox::{Memory, Outbox, Scratch};
+use crate::protocol::{ClientLimit, DisconnectReason};
+use crate::transport::{Peer, Transport};
+
+pub use crate::transport::Event;
 pub use report::Counters;
-use report::Notices;
+use report::LogLimiter;
 
 /// The most that one read takes. A turn reads once from each client.
 const READ_BYTES: usize = 64 << 10;
 
-/// The longest that a connection which the server ends is kept for its last words.
-const LINGER: Duration = Duration::from_secs(5);
+/// There is room for so many connections from the start, if so many may come: no pause of growth up to here.
+const RESERVED_CONNECTIONS_MAX: usize = 32_768;
 
-/// A client that has closed its side is given up after taking nothing of what waits for it for this long.
-const FINISH_WITHOUT_PROGRESS: Duration = Duration::from_secs(60);
+/// What an [observer](Hub::observe) is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// The next request of this client has been executed.
+    Executed(ClientId),
+    /// This client has left: from here on it is in no room, and its nickname is free.
+    Left(ClientId),
+}
 
-/// What a socket has become ready for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Event {
-    /// There may be input.
-    pub readable: bool,
-    /// There may be room for output.
-    pub writable: bool,
-    /// The input has an end: it has to be read up to that.
-    pub hung_up: bool,
+/// Hears of what the hub does, as it does it.
+#[derive(Default)]
+struct Observer(Option<Box<dyn FnMut(Notice)>>);
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("Observer")
+    }
 }
 
 /// The connections and all that they share.
 #[derive(Debug)]
-pub struct Hub<S> {
+pub struct Hub<T> {
     options: Options,
-    connections: Slots<Connection<S>>,
-    chat: Chat,
-    turn: Turn,
+    connections: Slab<Connection<T>>,
+    dispatch: Dispatch,
     memory: Memory,
-    timers: Timers,
+    deadlines: Deadlines,
     /// The time of this turn, on a clock of the caller's; when that was zero does not matter.
     now: Duration,
     /// What `--max-clients` limits: connections that the server has not ended, and that have not been closed.
     clients: usize,
     /// For `--max-clients-per-ip`: how many clients each address has.
-    clients_at: HashMap<IpAddr, usize>,
-    /// For the same: the address of each client.
-    address_of: HashMap<ClientId, IpAddr>,
-    /// To be read from in the next turn: an edge-triggered poll does not say it twice. A slot that is listed can have
-    /// been freed since; what counts is the flag in the connection.
-    ready: Vec<ClientId>,
-    /// The list of the turn before, to be used again.
-    reading: Vec<ClientId>,
-    /// Stopped by `--rate`, by when they may go on.
-    throttled: BinaryHeap<Reverse<(Duration, ClientId)>>,
-    /// To be ended when the walk is over.
-    too_slow: Vec<ClientId>,
-    finishing: Vec<ClientId>,
+    clients_at: HashMap<IpKey, usize>,
+    /// To be read from: an edge-triggered poll does not say it twice. A slot that is listed can have been freed since;
+    /// what counts is [`Reading`].
+    ready: VecDeque<ClientId>,
+    /// Those that linger, the oldest first, with the time until which they do. An entry with another time is stale.
+    lingering: VecDeque<(Duration, ClientId)>,
+    lingering_len: usize,
     /// To be removed at the end of the turn.
     closed: Vec<ClientId>,
-    stopping: bool,
+    /// The last turn could not write all that it had to.
+    writes_are_left: bool,
+    /// When the last words are over, once the server stops.
+    stop_at: Option<Duration>,
     read_buffer: Vec<u8>,
-    scratch: Vec<u8>,
+    spare_input: Option<Box<Input>>,
+    scratch: Scratch,
     counters: Counters,
-    notices: Notices,
+    log_limiter: LogLimiter,
+    observer: Observer,
 }
 
-impl<S> Timed for Slots<Connection<S>> {
-    fn timer_mut(&mut self, slot: u32) -> Option<&mut Timer> {
-        self.get_mut(slot).map(|connection| &mut connection.timer)
-    }
-}
-
-impl<S: Stream> Hub<S> {
+impl<T: Transport> Hub<T> {
     /// A hub without connections.
     pub fn new(options: &Options) -> Self {
-        // Offsets into what a turn writes have 32 bits.
+        // Positions in a batch have 32 bits.
         let options = Options { max_line: options.max_line.min(options::MAX_LINE_BYTES), ..options.clone() };
+        let memory = Memory::default();
         Hub {
-            connections: Slots::default(),
-            chat: Chat::new(options.max_rooms),
-            turn: Turn::default(),
-            memory: Memory::default(),
-            timers: Timers::new(options.idle_timeout, FINISH_WITHOUT_PROGRESS, LINGER),
+            connections: Slab::with_capacity(options.max_clients.min(RESERVED_CONNECTIONS_MAX)),
+            dispatch: Dispatch::new(&options, &memory),
+            deadlines: Deadlines::default(),
             now: Duration::ZERO,
             clients: 0,
             clients_at: HashMap::new(),
-            address_of: HashMap::new(),
-            ready: Vec::new(),
-            reading: Vec::new(),
-            throttled: BinaryHeap::new(),
-            too_slow: Vec::new(),
-            finishing: Vec::new(),
+            ready: VecDeque::new(),
+            lingering: VecDeque::new(),
+            lingering_len: 0,
             closed: Vec::new(),
-            stopping: false,
+            writes_are_left: false,
+            stop_at: None,
             options,
+            memory,
             read_buffer: vec![0; READ_BYTES],
-            scratch: Vec::with_capacity(READ_BYTES),
+            spare_input: None,
+            scratch: Scratch::default(),
             counters: Counters::default(),
-            notices: Notices::default(),
+            log_limiter: LogLimiter::default(),
+            observer: Observer::default(),
         }
     }
 
     /// Takes a connection that has been accepted. One too many is told so and lingers. The number returned is the
     /// connection's until the end of the turn in which it is closed; events are told under it.
-    pub fn connect(&mut self, stream: S, address: Option<IpAddr>, now: Duration) -> ClientId {
+    pub fn connect(&mut self, transport: T, peer: Peer, now: Duration) -> ClientId {
         self.now = now;
-        let client = self.connections.insert(Connection::new(stream));
+        let client = self.connections.insert(Connection::new(transport, peer, now)) as ClientId;
         self.counters.accepted += 1;
-        self.turn.admit(client);
         self.clients += 1;
-        self.chat.connect(client);
+        self.dispatch.chat.connect(client);
         // Counted first, so that a connection that is refused goes the way of all that are ended.
-        let mut from_there = 0;
-        if let Some(address) = address.filter(|_| self.options.max_clients_per_ip > 0) {
-            self.address_of.insert(client, address);
-            let count = self.clients_at.entry(address).or_default();
-            *count += 1;
-            from_there = *count;
-        }
-        let too_many_from_there = from_there > self.options.max_clients_per_ip;
-        if self.stopping || self.clients > self.options.max_clients || too_many_from_there {
-            let limit = if too_many_from_there { ClientLimit::Address } else { ClientLimit::Server };
-            self.say_farewell(client, DisconnectReason::TooManyClients(limit));
+        let from_there = self.count_address(&peer);
+        if self.stop_at.is_some() {
+            self.disconnect(client, DisconnectReason::ShuttingDown);
+        } else if self.clients > self.options.max_clients {
+            self.disconnect(client, DisconnectReason::TooManyClients(ClientLimit::Server));
+        } else if from_there > self.options.max_clients_per_ip {
+            self.disconnect(client, DisconnectReason::TooManyClients(ClientLimit::Address));
         } else {
-            self.timers.start(&mut self.connections, client, Kind::Idle, now);
+            self.log_connected(client);
+            self.enter_deadline(client);
         }
         client
     }
 
-    /// The stream of a connection, for the poll to register.
-    pub fn stream_mut(&mut self, client: ClientId) -> Option<&mut S> {
-        self.connections.get_mut(client).map(|connection| &mut connection.stream)
+    /// Counts one more client for its address. How many that are; 0 if it does not matter.
+    fn count_address(&mut self, peer: &Peer) -> usize {
+        let Some(ip) = peer.ip().filter(|_| self.options.max_clients_per_ip > 0) else { return 0 };
+        let count = self.clients_at.entry(ip.into()).or_default();
+        *count += 1;
+        *count
+    }
+
+    /// The transport of a connection, for the poll to register.
+    pub fn transport_mut(&mut self, client: ClientId) -> Option<&mut T> {
+        self.connections.get_mut(client as usize).map(|connection| &mut connection.transport)
     }
 
     /// Gives a connection up, without a word.
@@ -166,47 +173,70 @@ impl<S: Stream> Hub<S> {
     /// Notes an event; one for a connection that is no more is ignored. The work is done by [`Hub::turn`].
     pub fn event(&mut self, client: ClientId, event: Event, now: Duration) {
         self.now = now;
-        if event.writable {
-            self.pump(client);
+        let Some(connection) = self.connections.get_mut(client as usize) else { return };
+        connection.transport.ready(event);
+        if event.writable && connection.writing == Writing::Blocked {
+            connection.writing = Writing::Open;
+            self.dispatch.fanout.list(client);
         }
-        let Some(connection) = self.connections.get_mut(client) else { return };
-        connection.hung_up |= event.hung_up;
-        if event.readable || event.hung_up {
-            connection.readable = true;
-            self.queue(client);
+        let may_have_more = !matches!(connection.source, Source::Ended(_));
+        if (event.readable || event.hung_up || event.urgent) && may_have_more {
+            connection.source = Source::Unread;
+            if connection.reading == Reading::Idle {
+                self.queue(client);
+            }
         }
     }
 
     /// One turn of the loop, after all its events have been told.
     pub fn turn(&mut self, now: Duration) {
         self.now = now;
-        self.wake_throttled();
-        // Whoever becomes ready from here on is read from in the next turn, after everybody else.
-        let mut reading = std::mem::replace(&mut self.ready, std::mem::take(&mut self.reading));
-        for client in reading.drain(..) {
-            self.read(client);
-            self.limit_memory();
+        self.dispatch.fanout.budget.renew();
+        // What the last turn could not write goes first.
+        if !self.writes_are_left {
+            self.read_ready();
         }
-        self.reading = reading;
         self.flush();
-        self.limit_memory();
         self.expire();
+        self.write_list();
         self.reap();
-        self.notices.tell_left_out(now, self.stopping && self.is_empty());
+        self.log_limiter.log_left_out(now, self.stop_at.is_some() && self.is_empty());
         #[cfg(debug_assertions)]
         self.check_turn();
     }
 
     /// How long the loop may wait for events: not at all when somebody is still ready, until the next time-out, or for
     /// ever (`None`).
-    pub fn wait(&mut self, now: Duration) -> Option<Duration> {
-        if !self.ready.is_empty() {
+    pub fn wait(&self, now: Duration) -> Option<Duration> {
+        if !self.ready.is_empty() || self.dispatch.fanout.has_list() {
             return Some(Duration::ZERO);
         }
-        let throttled = self.throttled.peek().map(|Reverse((until, _))| *until);
-        let deadlines =
-            [self.timers.next_deadline(&mut self.connections), throttled, self.notices.next_deadline()];
+        let deadlines = [self.deadlines.next(), self.log_limiter.next_deadline()];
         deadlines.into_iter().flatten().min().map(|deadline| deadline.saturating_sub(now))
+    }
+
+    /// What the hub knows of a connection, for the message of a test that fails.
+    pub fn describe(&self, client: ClientId) -> String {
+        let Some(connection) = self.connections.get(client as usize) else { return "no connection".into() };
+        let Connection { phase, source, reading, writing, heard_at, entered_for, .. } = connection;
+        let (input, output) = (connection.input_bytes(), self.dispatch.fanout.waiting(client).map(Outbox::len));
+        format!(
+            "{phase:?}, {source:?}, {reading:?}, {writing:?}, heard at {heard_at:?}, entered for {entered_for:?}, \
+             {input} bytes of input, {output:?} of output, now {:?}, listed {:?}",
+            self.now,
+            self.ready.contains(&client)
+        )
+    }
+
+    /// Tells `observer` what the hub does from here on. For tests.
+    pub fn observe(&mut self, observer: impl FnMut(Notice) + 'static) {
+        self.observer = Observer(Some(Box::new(observer)));
+    }
+
+    fn notify(&mut self, notice: Notice) {
+        if let Some(observer) = &mut self.observer.0 {
+            observer(notice);
+        }
     }
 
     /// Connections that are open, those included that are about to be closed.
@@ -221,22 +251,21 @@ impl<S: Stream> Hub<S> {
 
     /// The tables, to look at.
     pub fn chat(&self) -> &Chat {
-        &self.chat
+        &self.dispatch.chat
     }
 
     /// Bytes allocated for what waits, and for long names: what `--max-memory` bounds.
     pub fn memory_bytes(&self) -> usize {
-        self.memory.held() + self.chat.long_name_bytes()
+        self.memory.bytes() + self.dispatch.chat.long_name_bytes()
     }
 
     /// Puts the connection on the list of those to be read from.
     fn queue(&mut self, client: ClientId) {
-        if let Some(connection) = self.connections.get_mut(client)
-            && !connection.queued
-            && !connection.throttled
+        if let Some(connection) = self.connections.get_mut(client as usize)
+            && !matches!(connection.reading, Reading::Queued | Reading::LastLook)
         {
-            connection.queued = true;
-            self.ready.push(client);
+            connection.reading = Reading::Queued;
+            self.ready.push_back(client);
         }
     }
 
@@ -246,42 +275,38 @@ impl<S: Stream> Hub<S> {
     }
 
     fn check_turn(&self) {
-        debug_assert!(!self.turn.has_news() && self.closed.is_empty() && self.too_slow.is_empty());
+        debug_assert!(self.closed.is_empty());
         debug_assert!(self.clients <= self.connections.len());
-        debug_assert!(self.chat.clients_len() <= self.clients);
+        debug_assert!(self.dispatch.chat.clients_len() <= self.clients);
     }
 
     /// Panics if anything does not agree with anything else. For tests, between turns: it looks at everything.
     pub fn check(&self) {
-        self.chat.check();
+        self.dispatch.chat.check();
         self.check_turn();
-        let mut chunks = HashMap::new();
-        let (mut held, mut clients, mut active) = (0, 0, 0);
-        for (client, connection) in self.connections.iter() {
-            let is_active = connection.phase == Phase::Active;
-            assert_eq!(
-                is_active,
-                !self.chat.nickname(client).is_empty(),
-                "client {client}: {:?}",
-                connection.phase
-            );
+        let mut held = self.dispatch.fanout.check();
+        let (mut clients, mut active, mut lingering) = (0, 0, 0);
+        for (slot, connection) in &self.connections {
+            let client = slot as ClientId;
+            let Connection { phase, reading, source, .. } = connection;
+            let is_active = *phase == Phase::Active;
+            assert_eq!(is_active, !self.chat().nickname(client).is_empty(), "client {client}: {phase:?}");
             active += usize::from(is_active);
-            clients += usize::from(is_active || connection.phase == Phase::Finishing);
-            held += connection.counted_bytes();
-            if let Some(outbox) = connection.outbox() {
-                outbox.check(&mut chunks);
-            }
-            assert!(!self.is_too_slow(client), "client {client} is too slow and still here");
-            let kind = connection.timer.kind();
-            assert_eq!(kind == Some(Kind::Lingering), connection.phase == Phase::Lingering || self.stopping);
-            assert_ne!(connection.phase, Phase::Closed, "closed connections are reaped");
-            assert!(!connection.queued || self.ready.contains(&client), "client {client} would be forgotten");
+            clients += usize::from(connection.is_client());
+            lingering += usize::from(matches!(phase, Phase::Lingering { .. }));
+            held += connection.input.as_ref().map_or(0, |input| input.allocated_bytes());
+            assert!(!self.is_too_slow(client) || self.dispatch.fanout.has_list(), "client {client} is too slow");
+            assert_ne!(*phase, Phase::Closed, "closed connections are reaped");
+            let is_queued = matches!(reading, Reading::Queued | Reading::LastLook);
+            assert!(!is_queued || self.ready.contains(&client), "client {client} would be forgotten");
+            let is_forgotten = *reading == Reading::Idle && *source == Source::Unread;
+            assert!(!is_forgotten, "client {client} has input and waits for an event");
             assert!(is_active || connection.input_bytes() == 0, "client {client} keeps its input");
         }
-        assert_eq!((self.clients, self.chat.clients_len()), (clients, active));
-        assert_eq!(self.memory.held(), held + chunks.values().sum::<usize>(), "memory adds up");
-        if self.options.max_clients_per_ip > 0 {
-            assert_eq!(self.clients_at.values().sum::<usize>(), self.address_of.len());
+        assert_eq!((self.clients, self.chat().clients_len()), (clients, active));
+        assert_eq!(self.lingering_len, lingering);
+        if !self.dispatch.fanout.has_list() {
+            assert_eq!(self.memory.bytes(), held, "memory adds up");
         }
     }
 }

@@ -50,8 +50,12 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod budget;
 pub mod chat;
 pub mod connection;
+pub mod deadlines;
+pub mod dispatch;
+pub mod fanout;
 pub mod hub;
 pub mod ip_key;
 pub mod lines;
@@ -61,10 +65,7 @@ pub mod outbox;
 pub mod protocol;
 pub mod proxy;
 pub mod server;
-pub mod slots;
-pub mod timers;
 pub mod transport;
-pub mod turn;
 #[cfg(feature = "web")]
 pub mod web;
 

@@ -12,6 +12,12 @@
 //! A standard error that was closed before the start needs no guard: the standard library opens `/dev/null` in its
 //! place.
 
+mod limiter;
+mod quoted;
+
+pub use limiter::Limiter;
+pub use quoted::{Quoted, quoted};
+
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
 

@@ -8,6 +8,8 @@
 mod accept;
 mod listener;
 mod socket;
+#[cfg(feature = "web")]
+mod web;
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -19,8 +21,9 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use signal_hook_mio::v1_0::Signals;
 
 use crate::chat::ClientId;
-use crate::hub::{Counters, Event, Hub};
+use crate::hub::{Counters, Hub};
 use crate::options::Options;
+use crate::transport::Event;
 use accept::Gate;
 use listener::Listener;
 pub use listener::{Address, Bound};
@@ -30,7 +33,7 @@ use socket::Socket;
 /// The more there are, the more messages share a write, and the longer clients wait for each other.
 const EVENTS_PER_TURN: usize = 1024;
 
-/// Tokens below this are the hub's numbers of connections; the listeners count up from it.
+/// Tokens below this are the hub's numbers of connections, which have 32 bits; the listeners count up from it.
 const FIRST_LISTENER: usize = usize::MAX / 2;
 const WAKER: Token = Token(usize::MAX - 1);
 const SIGNALS: Token = Token(usize::MAX - 2);
@@ -116,6 +119,7 @@ impl Server {
             for mut listener in Listener::bind(listen, options)? {
                 let token = Token(FIRST_LISTENER + listeners.len());
                 poll.registry().register(listener.source(), token, Interest::READABLE)?;
+                listener.token = token;
                 addresses.push(listener.address()?);
                 listeners.push(listener);
             }
@@ -157,10 +161,11 @@ struct Loop {
     signals: Option<Signals>,
     stopper: Stopper,
     stopping: bool,
-    drain: Duration,
     stats: Duration,
     next_stats: Option<Duration>,
     started: Instant,
+    #[cfg(feature = "web")]
+    web: web::Web,
 }
 
 impl Loop {
@@ -174,10 +179,11 @@ impl Loop {
             signals,
             stopper,
             stopping: false,
-            drain: options.drain,
             stats: options.stats,
             next_stats: Some(options.stats).filter(|every| !every.is_zero()),
             started: Instant::now(),
+            #[cfg(feature = "web")]
+            web: web::Web::new(&options),
         }
     }
 
@@ -203,6 +209,8 @@ impl Loop {
             }
             self.accept(now);
             self.hub.turn(now);
+            #[cfg(feature = "web")]
+            self.end_of_turn(now);
             self.tell_stats(now);
         }
         log::info!("stopped; {}", self.hub.counters());
@@ -215,23 +223,30 @@ impl Loop {
     }
 
     fn dispatch(&mut self, token: Token, event: &PollEvent, now: Duration) {
-        if let Some(index) = token.0.checked_sub(FIRST_LISTENER) {
-            if let Some(listener) = self.listeners.get_mut(index) {
-                listener.ready = true;
-            }
-        } else if let Ok(client) = ClientId::try_from(token.0) {
-            let hung_up = event.is_read_closed() || event.is_error();
-            let event = Event { readable: event.is_readable(), writable: event.is_writable(), hung_up };
+        let event = Event {
+            readable: event.is_readable(),
+            writable: event.is_writable(),
+            hung_up: event.is_read_closed() || event.is_error(),
+            urgent: event.is_priority(),
+        };
+        if let Ok(client) = ClientId::try_from(token.0) {
             self.hub.event(client, event, now);
+        } else if let Some(listener) = self.listeners.iter_mut().find(|listener| listener.token == token) {
+            listener.ready = true;
+        } else {
+            #[cfg(feature = "web")]
+            self.visitor_event(token, event, now);
         }
     }
 
     /// How long the poll may wait.
-    fn wait(&mut self) -> Option<Duration> {
+    fn wait(&self) -> Option<Duration> {
         let now = self.now();
         let hub = self.hub.wait(now);
         let accept = self.next_accept().map(|at| at.saturating_sub(now));
         let stats = self.next_stats.map(|at| at.saturating_sub(now));
+        #[cfg(feature = "web")]
+        let stats = [stats, self.web.wait(now)].into_iter().flatten().min();
         [hub, accept, stats].into_iter().flatten().min()
     }
 
@@ -241,7 +256,7 @@ impl Loop {
         for signal in pending {
             if signal == SIGUSR1 {
                 self.hub.log_counters();
-                self.hub.log_waiting();
+                self.hub.log_largest();
             } else if self.stopping {
                 log::info!("stopping at once: a second signal");
                 return u8::try_from(signal).ok();
@@ -252,12 +267,14 @@ impl Loop {
         None
     }
 
-    /// Begins to stop: nobody is accepted or read from any more. Unix socket files go with their listeners.
+    /// Begins to stop: no client is accepted or read from any more. Unix socket files go with their listeners.
     fn stop(&mut self, why: &str, now: Duration) {
         log::info!("stopping: {why}");
         self.stopping = true;
-        self.listeners.clear();
-        self.hub.stop(self.drain, now);
+        self.listeners.retain(Listener::answers_to_the_end);
+        #[cfg(feature = "web")]
+        self.web.door.stop();
+        self.hub.stop(now);
     }
 
     fn tell_stats(&mut self, now: Duration) {

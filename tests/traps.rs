@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use parlor::Options;
 use parlor::chat::ClientId;
-use parlor::connection::Stream;
 use parlor::hub::{Event, Hub};
+use parlor::protocol::DisconnectReason;
+use parlor::transport::{Peer, Received, Sent, Transport, receive_from, send_to};
 
 const NOW: Duration = Duration::from_secs(1);
-const READABLE: Event = Event { readable: true, writable: false, hung_up: false };
-const WRITABLE: Event = Event { readable: false, writable: true, hung_up: false };
-const HUNG_UP: Event = Event { readable: true, writable: false, hung_up: true };
+const READABLE: Event = Event { readable: true, writable: false, hung_up: false, urgent: false };
+const WRITABLE: Event = Event { readable: false, writable: true, hung_up: false, urgent: false };
+const HUNG_UP: Event = Event { readable: true, writable: false, hung_up: true, urgent: false };
 
 /// The far side of a made-up socket.
 #[derive(Default)]
@@ -23,6 +24,8 @@ struct Wire {
     input: VecDeque<u8>,
     /// What a read finds after the input.
     ended: bool,
+    /// An event has told that the input has an end: a short read proves nothing.
+    near_end: bool,
     output: Vec<u8>,
     /// How much more the socket takes; `None` is as much as there is.
     room: Option<usize>,
@@ -77,15 +80,22 @@ impl Write for MadeUp {
     }
 }
 
-impl Stream for MadeUp {
-    fn shutdown_write(&mut self) -> io::Result<()> {
-        Ok(())
+impl Transport for MadeUp {
+    fn ready(&mut self, event: Event) {
+        self.0.borrow_mut().near_end |= event.hung_up;
     }
 
-    fn set_stalled(&mut self, _: bool) {}
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
+        let near_end = self.0.borrow().near_end;
+        receive_from(self, buffer, !near_end)
+    }
 
-    fn peer(&self) -> String {
-        "nowhere".into()
+    fn send(&mut self, bytes: &[u8], _scratch: &mut Vec<u8>) -> io::Result<Sent> {
+        send_to(self, bytes)
+    }
+
+    fn finish(&mut self, _reason: Option<DisconnectReason>) -> io::Result<bool> {
+        Ok(true)
     }
 }
 
@@ -117,7 +127,7 @@ fn hub() -> Hub<MadeUp> {
 fn client(hub: &mut Hub<MadeUp>, requests: &str) -> (ClientId, MadeUp) {
     let socket = MadeUp::default();
     socket.sends(requests);
-    let client = hub.connect(socket.clone(), None, NOW);
+    let client = hub.connect(socket.clone(), Peer::Unix, NOW);
     hub.event(client, READABLE, NOW);
     turn(hub);
     assert!(socket.gets().iter().all(|word| word == "OK"));
@@ -219,11 +229,11 @@ fn a_slot_is_not_given_away_while_events_for_it_are_under_way() {
     old_socket.sends("0\n");
     hub.event(old, HUNG_UP, NOW);
     let new_socket = MadeUp::default();
-    let new = hub.connect(new_socket.clone(), None, NOW);
+    let new = hub.connect(new_socket.clone(), Peer::Unix, NOW);
     assert_ne!(old, new);
     // Closed in this turn, and told of once more.
     hub.abandon(old);
-    let newer = hub.connect(MadeUp::default(), None, NOW);
+    let newer = hub.connect(MadeUp::default(), Peer::Unix, NOW);
     assert_ne!(old, newer, "the slot is given away within the batch");
     hub.event(old, HUNG_UP, NOW);
     turn(&mut hub);

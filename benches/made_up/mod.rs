@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use parlor::Options;
 use parlor::chat::ClientId;
-use parlor::connection::Stream;
 use parlor::hub::{Event, Hub};
+use parlor::protocol::DisconnectReason;
+use parlor::transport::{Peer, Received, Sent, Transport, receive_from, send_to};
 
 /// What all made-up sockets of a hub share.
 #[derive(Default)]
@@ -59,15 +60,17 @@ impl Write for Socket {
     }
 }
 
-impl Stream for Socket {
-    fn shutdown_write(&mut self) -> io::Result<()> {
-        Ok(())
+impl Transport for Socket {
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
+        receive_from(self, buffer, true)
     }
 
-    fn set_stalled(&mut self, _stalled: bool) {}
+    fn send(&mut self, bytes: &[u8], _scratch: &mut Vec<u8>) -> io::Result<Sent> {
+        send_to(self, bytes)
+    }
 
-    fn peer(&self) -> String {
-        String::from("made up")
+    fn finish(&mut self, _reason: Option<DisconnectReason>) -> io::Result<bool> {
+        Ok(true)
     }
 }
 
@@ -94,7 +97,7 @@ impl MadeUpHub {
     /// A client comes.
     pub fn connect(&mut self) -> ClientId {
         let socket = Socket { wire: self.wire.clone(), start: 0, len: 0, hung_up: false };
-        self.hub.connect(socket, None, NOW)
+        self.hub.connect(socket, Peer::Unix, NOW)
     }
 
     /// Lays lines into the shared buffer, for clients to send as often as they are asked to.
@@ -112,7 +115,7 @@ impl MadeUpHub {
 
     /// A client sends; the hub reads it in its next turn.
     pub fn send(&mut self, client: ClientId, input: &Input) {
-        if let Some(socket) = self.hub.stream_mut(client) {
+        if let Some(socket) = self.hub.transport_mut(client) {
             socket.start = input.0.start.try_into().expect("the shared buffer is that small");
             socket.len = input.0.len().try_into().expect("one read takes it all");
         }
@@ -121,10 +124,10 @@ impl MadeUpHub {
 
     /// A client goes; the hub finds out in its next turn.
     pub fn hang_up(&mut self, client: ClientId) {
-        if let Some(socket) = self.hub.stream_mut(client) {
+        if let Some(socket) = self.hub.transport_mut(client) {
             socket.hung_up = true;
         }
-        self.hub.event(client, Event { readable: true, hung_up: true, writable: false }, NOW);
+        self.hub.event(client, Event { readable: true, hung_up: true, ..Event::default() }, NOW);
     }
 
     /// Turns of the hub until all that was sent is carried out: one, unless it is too much for one.

@@ -26,7 +26,7 @@ fn room_name(number: ClientId) -> String {
 
 impl House {
     fn new(names: ClientId) -> Self {
-        let mut chat = Chat::new(2);
+        let mut chat = Chat::new(names as usize, 2);
         for client in 0..names {
             chat.connect(client);
             chat.login(client, &format!("nick-{client}")).expect("nobody has it");

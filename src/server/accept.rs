@@ -6,6 +6,8 @@ use std::time::Duration;
 use mio::{Interest, Token};
 
 use super::Loop;
+#[cfg(feature = "web")]
+use crate::options::Spoken;
 
 /// The most connections that are accepted from one listener in one turn: a storm of them must not keep the clients that
 /// are there waiting.
@@ -54,6 +56,13 @@ pub fn compare_descriptors(max_clients: usize) {
     }
 }
 
+/// What connections are registered for.
+pub(super) fn interest() -> Interest {
+    let both = Interest::READABLE | Interest::WRITABLE;
+    // Urgent data has to be told of only where a read stops at it.
+    if cfg!(any(target_os = "linux", target_os = "android")) { both | Interest::PRIORITY } else { both }
+}
+
 impl Loop {
     /// Accepts from all listeners that have somebody waiting.
     pub(super) fn accept(&mut self, now: Duration) {
@@ -87,11 +96,18 @@ impl Loop {
             return false;
         };
         let error = match listener.accept() {
-            Ok((socket, address)) => {
-                let client = self.hub.connect(socket, address, now);
-                let Some(socket) = self.hub.stream_mut(client) else { return true };
-                let both = Interest::READABLE | Interest::WRITABLE;
-                match self.poll.registry().register(socket.source(), Token(client as usize), both) {
+            #[cfg(feature = "web")]
+            Ok((socket, peer)) if listener.spoken() != Spoken::Lines => {
+                let service = super::web::service(listener.spoken());
+                match self.visit(socket, peer, service, now) {
+                    Ok(()) => return true,
+                    Err(error) => return self.close_gate(&error, self.hub.connections_len(), now),
+                }
+            }
+            Ok((socket, peer)) => {
+                let client = self.hub.connect(socket, peer, now);
+                let Some(socket) = self.hub.transport_mut(client) else { return true };
+                match self.poll.registry().register(socket.source(), Token(client as usize), interest()) {
                     Ok(()) => return true,
                     Err(error) => {
                         self.hub.abandon(client);

@@ -6,14 +6,16 @@ mod unix;
 
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use mio::Token;
 use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 
-use super::socket::Socket;
+use super::socket::{Socket, Tcp};
 use crate::options::{self, Listen, Options, Place, Spoken};
+use crate::transport::Peer;
 use unix::SocketFile;
 
 /// Connections that may wait to be accepted; the system may allow fewer. mio's own choice is too few for a storm.
@@ -92,6 +94,8 @@ pub struct Listener {
     kind: Kind,
     proxy: bool,
     spoken: Spoken,
+    /// Under which the poll tells of it.
+    pub token: Token,
     /// An edge-triggered poll says once that somebody waits: this is remembered until nobody does.
     pub ready: bool,
 }
@@ -116,7 +120,12 @@ impl Listener {
     /// A name that cannot be resolved, an address that cannot be bound. The error says which, and why.
     pub fn bind(listen: &Listen, options: &Options) -> io::Result<Vec<Listener>> {
         // A connection that was read as what it is not would be the worse answer.
-        let is_served = !listen.is_behind_proxy() && listen.spoken() == Spoken::Lines;
+        let is_served = !listen.is_behind_proxy()
+            && match listen.spoken() {
+                Spoken::Lines => true,
+                Spoken::Http | Spoken::Metrics => cfg!(feature = "web"),
+                Spoken::Tls | Spoken::Https => false,
+            };
         let bound = match listen.place() {
             _ if !is_served => Err(io::Error::new(ErrorKind::Unsupported, "this build does not serve it")),
             Place::Tcp(address) => bind_tcp(address, options),
@@ -127,10 +136,23 @@ impl Listener {
         match bound {
             Ok(kinds) => {
                 let (proxy, spoken) = (listen.is_behind_proxy(), listen.spoken());
-                Ok(kinds.into_iter().map(|kind| Listener { kind, proxy, spoken, ready: false }).collect())
+                Ok(kinds
+                    .into_iter()
+                    .map(|kind| Listener { kind, proxy, spoken, token: Token(usize::MAX), ready: false })
+                    .collect())
             }
             Err(error) => Err(io::Error::new(error.kind(), format!("cannot listen on {listen}: {error}"))),
         }
+    }
+
+    /// What is spoken there.
+    pub fn spoken(&self) -> Spoken {
+        self.spoken
+    }
+
+    /// Whether it serves until the server has ended: then somebody may still ask how it is.
+    pub fn answers_to_the_end(&self) -> bool {
+        matches!(self.spoken, Spoken::Http | Spoken::Https | Spoken::Metrics)
     }
 
     /// What the poll registers.
@@ -153,11 +175,11 @@ impl Listener {
         Ok(Address { proxy: self.proxy, spoken: self.spoken, bound })
     }
 
-    /// The next connection, and for TCP where it comes from.
+    /// The next connection, and where it comes from.
     ///
     /// # Errors
     /// `WouldBlock` when nobody waits; others as the system says.
-    pub fn accept(&self) -> io::Result<(Socket, Option<IpAddr>)> {
+    pub fn accept(&self) -> io::Result<(Socket, Peer)> {
         match &self.kind {
             Kind::Tcp { listener, user_timeout_s } => {
                 let (stream, from) = listener.accept()?;
@@ -165,11 +187,11 @@ impl Listener {
                 #[cfg(not(any(target_os = "linux", target_os = "android")))]
                 let _ = stream.set_nodelay(true);
                 let user_timeout_s = *user_timeout_s;
-                Ok((Socket::Tcp { stream, user_timeout_s }, Some(from.ip().to_canonical())))
+                Ok((Socket::Tcp(Tcp::new(stream, user_timeout_s)), Peer::Tcp(from)))
             }
             Kind::Unix { listener, .. } => {
                 let (stream, _) = listener.accept()?;
-                Ok((Socket::Unix(stream), None))
+                Ok((Socket::Unix(stream), Peer::Unix))
             }
         }
     }
@@ -198,8 +220,8 @@ mod tests {
         let address = listeners[0].address().unwrap().tcp().unwrap();
         let _client = std::net::TcpStream::connect(address).unwrap();
         let (socket, _) = listeners[0].accept().unwrap();
-        let Socket::Tcp { stream, .. } = socket else { panic!("a TCP stream") };
-        let options = SockRef::from(&stream);
+        let Socket::Tcp(tcp) = socket else { panic!("a TCP stream") };
+        let options = SockRef::from(tcp.stream());
         assert!(options.tcp_nodelay().unwrap());
         assert!(options.keepalive().unwrap());
         assert_eq!(options.tcp_keepalive_time().unwrap(), Duration::from_secs(30));

@@ -17,7 +17,7 @@ use super::request::HEAD_BYTES_MAX;
 use super::response::{Response, Status};
 use super::site::{Answer, Service, Site};
 use super::{metrics, site};
-use crate::transport::{Event, Received, Sent, Transport};
+use crate::transport::{Event, Peer, Received, Sent, Transport};
 
 /// The most visitors. One more, and the one whose time is over first has to go: the oldest.
 pub const VISITORS_MAX: usize = 256;
@@ -49,6 +49,7 @@ pub struct Door<T> {
 #[derive(Debug)]
 struct Visitor<T> {
     transport: T,
+    peer: Peer,
     service: Service,
     deadline: Duration,
     stage: Stage,
@@ -88,6 +89,8 @@ enum Next {
 /// Somebody who has become a client: its 101 is out.
 #[derive(Debug)]
 pub struct Entrant<T> {
+    /// Who it is.
+    pub peer: Peer,
     /// The connection. There may be input that no event will tell of any more.
     pub transport: T,
     /// What came behind its request: the beginning of its frames.
@@ -102,7 +105,7 @@ impl<T: Transport> Door<T> {
     }
 
     /// A new connection. Its number, for its events.
-    pub fn enter(&mut self, transport: T, service: Service, now: Duration) -> usize {
+    pub fn enter(&mut self, transport: T, peer: Peer, service: Service, now: Duration) -> usize {
         while self.visitors.len() >= VISITORS_MAX
             && let Some(&(_, oldest)) = self.deadlines.first()
         {
@@ -110,7 +113,7 @@ impl<T: Transport> Door<T> {
         }
         let deadline = now + VISIT;
         let stage = Stage::Reading(Vec::new());
-        let visitor = self.visitors.insert(Visitor { transport, service, deadline, stage });
+        let visitor = self.visitors.insert(Visitor { transport, peer, service, deadline, stage });
         self.deadlines.insert((deadline, visitor));
         visitor
     }
@@ -215,7 +218,7 @@ impl<T: Transport> Door<T> {
                         Stage::Responding { then: Then::Enter(begun), .. } => begun,
                         _ => Vec::new(),
                     };
-                    return Some(Entrant { transport: visitor.transport, begun });
+                    return Some(Entrant { peer: visitor.peer, transport: visitor.transport, begun });
                 }
             }
         }

@@ -16,8 +16,9 @@ fn max_line_is_counted_without_the_line_end() {
     for (option, bytes) in [("--max-line=100", 100), ("--max-line=1K", 1024), ("--max-line=2k", 2048)] {
         let (_parlor, address) = Parlor::serve(&[option]);
         let mut client = Client::connect(&address);
-        assert_eq!(client.ask(&request_of(bytes)), "Unknown action", "{option}");
-        assert_eq!(client.ask(&format!("{}\r", request_of(bytes))), "Unknown action", "{option}");
+        assert!(client.ask(&request_of(bytes)).starts_with("Unknown action"), "{option}");
+        let with_return = format!("{}\r", request_of(bytes));
+        assert!(client.ask(&with_return).starts_with("Unknown action"), "{option}");
         assert!(client.ask(&request_of(bytes + 1)).starts_with("Line too long"), "{option}");
         client.assert_served();
     }
@@ -27,7 +28,7 @@ fn max_line_is_counted_without_the_line_end() {
 fn max_line_is_16k_by_default() {
     let (_parlor, address) = Parlor::serve(&[]);
     let mut client = Client::connect(&address);
-    assert_eq!(client.ask(&request_of(16384)), "Unknown action");
+    assert!(client.ask(&request_of(16384)).starts_with("Unknown action"));
     assert!(client.ask(&request_of(16385)).starts_with("Line too long"));
 }
 
@@ -103,12 +104,12 @@ fn rate_slows_a_client_down_after_a_burst_of_twice_as_many_and_loses_nothing() {
         client.send(r#"{"action":"no such thing"}"#);
     }
     for _ in 0..20 {
-        assert_eq!(client.message(), "Unknown action");
+        assert!(client.message().starts_with("Unknown action"));
     }
     assert!(start.elapsed() < Duration::from_secs(2), "the burst took {:?}", start.elapsed());
     other.assert_served();
     for _ in 20..40 {
-        assert_eq!(client.message(), "Unknown action");
+        assert!(client.message().starts_with("Unknown action"));
     }
     let taken = start.elapsed();
     assert!(

@@ -12,7 +12,20 @@ pub struct Speech {
 
 impl Speech {
     pub fn new(max_line: usize) -> Speech {
-        let nicknames = ["Alice", "Bob", "bob", "Zoë", "Zoe\u{308}", "李 雷", "🦀", "a\u{2028}b", "\"\\/"];
+        let nicknames = [
+            "Alice",
+            "Bob",
+            "bob",
+            "Bob\u{200b}",
+            "Zoë",
+            "Zoe\u{308}",
+            "李 雷",
+            "🦀",
+            "❤\u{fe0f}\u{200d}🔥",
+            "❤\u{200d}",
+            "a\u{2028}b",
+            "\"\\/",
+        ];
         let rooms = [
             "7",
             r#""7""#,
@@ -23,6 +36,7 @@ impl Speech {
             r#""a b""#,
             "18446744073709551615",
             r#""\u2029""#,
+            r#""\u009b31m""#,
         ];
         Speech {
             nicknames: nicknames.map(String::from).into(),
@@ -170,7 +184,9 @@ fn any_text(random: &mut Random) -> String {
         "hello",
         " ",
         "é",
+        "\u{80}",
         "\u{85}",
+        "\u{9b}31m",
         "\u{2028}",
         "\u{2029}",
         "🦀",

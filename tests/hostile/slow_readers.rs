@@ -64,7 +64,7 @@ fn slow_readers_are_cut_off_and_the_others_get_every_message_in_order() {
         client.expect_end();
     }
     drop((slow, fast, speaker));
-    assert_eq!(server.stop().farewells[1], 5);
+    assert_eq!(server.stop().disconnected[1], 5);
 }
 
 #[test]

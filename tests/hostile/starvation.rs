@@ -7,8 +7,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use parlor::Options;
-use parlor::connection::Stream;
 use parlor::hub::{Event, Hub};
+use parlor::protocol::DisconnectReason;
+use parlor::transport::{Peer, Received, Sent, Transport, receive_from, send_to};
 
 /// Its input has no end: the same bytes again and again. It takes all output, and counts it.
 struct Endless {
@@ -49,15 +50,17 @@ impl Write for Endless {
     }
 }
 
-impl Stream for Endless {
-    fn shutdown_write(&mut self) -> io::Result<()> {
-        Ok(())
+impl Transport for Endless {
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
+        receive_from(self, buffer, true)
     }
 
-    fn set_stalled(&mut self, _: bool) {}
+    fn send(&mut self, bytes: &[u8], _scratch: &mut Vec<u8>) -> io::Result<Sent> {
+        send_to(self, bytes)
+    }
 
-    fn peer(&self) -> String {
-        "nowhere".into()
+    fn finish(&mut self, _reason: Option<DisconnectReason>) -> io::Result<bool> {
+        Ok(true)
     }
 }
 
@@ -67,8 +70,8 @@ const NOW: Duration = Duration::from_secs(1);
 fn connect(hub: &mut Hub<Endless>, input: &str, reads: usize) -> Rc<Cell<usize>> {
     let written = Rc::new(Cell::new(0));
     let socket = Endless { input: input.into(), at: 0, reads, written: written.clone() };
-    let client = hub.connect(socket, None, NOW);
-    hub.event(client, Event { readable: true, writable: false, hung_up: false }, NOW);
+    let client = hub.connect(socket, Peer::Unix, NOW);
+    hub.event(client, Event { readable: true, writable: false, ..Event::default() }, NOW);
     written
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use parlor::options::Listen;
 
-use crate::common::{self, Client, TestServer, eventually, is_error, join, login, response, say};
+use crate::common::{self, Client, TestServer, eventually, is_error, join, left, login, response, say};
 
 // Too many clients
 
@@ -68,6 +68,17 @@ fn the_limit_for_one_address_counts_each_address_and_no_unix_socket() {
     server.connect().nothing_more();
 }
 
+#[test]
+fn too_many_clients_says_which_limit_it_was() {
+    let of_the_server = TestServer::with(|options| options.max_clients = 1);
+    let of_the_address = TestServer::with(|options| options.max_clients_per_ip = 1);
+    for (server, detail) in [(of_the_server, "the server"), (of_the_address, "your address")] {
+        let mut first = server.connect();
+        first.nothing_more();
+        server.connect().expect_farewell(&format!("Too many clients: {detail}"));
+    }
+}
+
 // Too slow
 
 /// Says numbers in the room until nobody has this nickname any more, and how many it said.
@@ -84,7 +95,7 @@ fn say_until_free(speaker: &mut Client, nickname: &str, room: &str) -> usize {
 }
 
 fn numbered(number: usize) -> String {
-    format!("{number:05}").repeat(4_000)
+    format!("{number:05}").repeat(3_000)
 }
 
 /// Reads numbers without a gap from the first one; how many, and the line that is none.
@@ -191,19 +202,30 @@ fn out_of_memory_ends_the_client_for_which_most_waits() {
 fn a_client_from_which_nothing_comes_is_told_idle_too_long() {
     let timeout = Duration::from_secs(2);
     let server = TestServer::with(|options| options.idle_timeout = timeout);
-    let mut talker = server.connect();
-    let begin = Instant::now();
-    let mut never_said_a_word = server.connect();
-    let mut idle = server.connect();
-    idle.login("Idle");
-    idle.join("room");
-    // Meanwhile one sends now and then, though no whole request: it is not idle.
-    idle.until_something_comes(Duration::from_millis(100), || talker.send(" "));
-    idle.expect_farewell("Idle too long");
-    assert!(begin.elapsed() >= timeout, "after {:?}", begin.elapsed());
-    never_said_a_word.expect_farewell("Idle too long");
-    talker.expect_error(say("room", "x"), "Room not found");
-    talker.login("Idle");
+    loop {
+        let mut talker = server.connect();
+        let begin = Instant::now();
+        let mut never_said_a_word = server.connect();
+        let mut idle = server.connect();
+        idle.login("Idle");
+        idle.join("room");
+        // Meanwhile one sends now and then, though no whole request: it is not idle.
+        let (mut sent_at, mut longest_pause) = (begin, Duration::ZERO);
+        idle.until_something_comes(Duration::from_millis(100), || {
+            let _ = talker.try_send(" ");
+            longest_pause = longest_pause.max(sent_at.elapsed());
+            sent_at = Instant::now();
+        });
+        idle.expect_farewell("Idle too long");
+        assert!(begin.elapsed() >= timeout, "after {:?}", begin.elapsed());
+        never_said_a_word.expect_farewell("Idle too long");
+        // On a busy machine this thread can stand still for so long that the talker was idle, too.
+        if longest_pause.max(sent_at.elapsed()) < timeout / 2 {
+            talker.expect_error(say("room", "x"), "Room not found");
+            talker.login("Idle");
+            return;
+        }
+    }
 }
 
 #[test]
@@ -216,9 +238,12 @@ fn what_waits_for_an_idle_client_goes_out_first() {
     idle.login("Idle");
     idle.join("room");
     let mut speaker = server.connect();
-    let count = 600;
-    (0..count).for_each(|number| speaker.say("room", &numbered(number)));
-    eventually("the server gives it up", || speaker.ask(login("Idle")) == response(&login("Idle")));
+    // On a busy machine its time may be over before all is said. Then the room is gone with it.
+    let requests = (0..600).map(|number| say("room", &numbered(number)));
+    let count = requests.take_while(|request| speaker.ask(request) == response(request)).count();
+    eventually("the server gives it up", || {
+        is_error(&speaker.ask(left("room")), &left("room"), "Room not found")
+    });
     let (came, last) = read_numbers(&mut idle);
     assert!(is_error(&last, "null", "Idle too long"), "{last:.200}");
     assert_eq!(came, count);
@@ -227,7 +252,7 @@ fn what_waits_for_an_idle_client_goes_out_first() {
 
 #[test]
 fn a_client_that_is_not_read_from_is_not_idle() {
-    let server = TestServer::with(|options| options.idle_timeout = Duration::from_secs(1));
+    let server = TestServer::with(|options| options.idle_timeout = Duration::from_secs(2));
     let mut stuck = Client::connect_narrow(&server.addresses()[0]);
     let request = join("x".repeat(10_000));
     let all = format!("{request}\n").repeat(10_000);
@@ -317,7 +342,8 @@ fn the_server_waits_for_those_that_do_not_read_no_longer_than_drain() {
     let begin = Instant::now();
     server.stop();
     let took = begin.elapsed();
-    assert!(took >= Duration::from_millis(900) && took < Duration::from_secs(4), "it took {took:?}");
+    // `stop` itself would not wait much longer.
+    assert!(took >= Duration::from_millis(900), "it took {took:?}");
 }
 
 #[test]
@@ -328,6 +354,29 @@ fn a_connection_is_closed_at_once_when_its_last_words_are_out_and_the_peer_has_c
     server.begin_to_stop();
     clients.iter_mut().for_each(|client| client.expect_farewell("Server shutting down"));
     drop(clients);
+    server.stop();
+}
+
+#[test]
+fn when_the_server_stops_nobody_waits_for_a_client_that_only_does_not_close() {
+    let server = TestServer::with(|options| options.drain = Duration::from_secs(3600));
+    let mut idle: Vec<Client> = (0..10).map(|_| server.connect()).collect();
+    idle.iter_mut().for_each(Client::nothing_more);
+    // They keep their side open. `stop` waits for an end, though for no hour.
+    server.stop();
+    idle.iter_mut().for_each(|client| client.expect_farewell("Server shutting down"));
+}
+
+#[test]
+fn drain_0_waits_for_nobody() {
+    let server = TestServer::with(|options| {
+        options.max_pending = 64 << 20;
+        options.drain = Duration::ZERO;
+    });
+    let mut stuck = Client::connect_narrow(&server.addresses()[0]);
+    stuck.join("room");
+    let mut speaker = server.connect();
+    (0..600).for_each(|number| speaker.say("room", &numbered(number)));
     server.stop();
 }
 

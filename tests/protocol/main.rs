@@ -10,6 +10,7 @@ mod conversation;
 mod delivery;
 mod disconnects;
 mod errors;
+mod foreign;
 mod json;
 mod replies;
 mod requests;

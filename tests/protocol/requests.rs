@@ -557,7 +557,7 @@ fn a_text_may_be_empty_and_as_long_as_the_line_allows() {
     let server = TestServer::start();
     let [mut alice, mut bob] = two_clients(&server);
     alice.join("room");
-    let longest = "x".repeat(parlor::Options::default().max_line - say("room", "").len());
+    let longest = "x".repeat((16 << 10) - say("room", "").len());
     for text in ["", " ", &longest] {
         bob.say("room", text);
         alice.expect_message("room", "Bob", text);

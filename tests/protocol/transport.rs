@@ -347,17 +347,17 @@ fn after_the_end_of_stream_all_that_waits_is_flushed_before_the_connection_is_cl
     let mut client = Client::connect_narrow(&server.addresses()[0]);
     client.join("room");
     // Far more than the sockets take in: most of it waits in the server when the stream ends.
-    let text = "x".repeat(50_000);
+    let text = "x".repeat(15_000);
     let request = say("room", &text);
     let sender = {
         let socket = client.socket().try_clone().unwrap();
-        let all = format!("{request}\n").repeat(200);
+        let all = format!("{request}\n").repeat(700);
         std::thread::spawn(move || {
             std::io::Write::write_all(&mut &socket, all.as_bytes()).unwrap();
             socket.shutdown(std::net::Shutdown::Write).unwrap();
         })
     };
-    for _ in 0..200 {
+    for _ in 0..700 {
         assert_eq!(client.recv_line(), response(&request));
         assert_eq!(client.recv_json()["text"].as_str(), Some(text.as_str()));
     }
@@ -371,10 +371,10 @@ fn messages_of_others_that_wait_at_the_end_of_stream_are_flushed_too() {
     let mut reader = Client::connect_narrow(&server.addresses()[0]);
     let mut speaker = server.connect();
     reader.join("room");
-    let text = "x".repeat(50_000);
-    (0..200).for_each(|_| speaker.say("room", &text));
+    let text = "x".repeat(15_000);
+    (0..700).for_each(|_| speaker.say("room", &text));
     reader.finish_sending();
-    for _ in 0..200 {
+    for _ in 0..700 {
         assert_eq!(reader.recv_json()["text"].as_str(), Some(text.as_str()));
     }
     reader.expect_end();

@@ -15,8 +15,14 @@ use crate::trace::Who;
 use crate::wanted::Wanted;
 
 /// The words of a last line.
-const FAREWELLS: [&str; 5] =
-    ["Too many clients", "Too slow", "Out of memory", "Idle too long", "Server shutting down"];
+const LAST_WORDS: [&str; 6] = [
+    "Too many clients",
+    "Too slow",
+    "Out of memory",
+    "Idle too long",
+    "Server shutting down",
+    "Wrong protocol",
+];
 
 /// How a client has left.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +53,10 @@ pub struct Client {
     searched: usize,
     skipping: bool,
     pub input_ended: bool,
+    /// It has said goodbye, and the end of its socket has not been read.
+    pub said_goodbye: bool,
+    /// Its input has ended where it should not.
+    pub truncated: bool,
     pub heard_at: Duration,
 
     /// What it is to get.
@@ -57,9 +67,9 @@ pub struct Client {
     line_before_start: usize,
     pub written_at: Duration,
     last_was_own: bool,
-    pub farewell: Option<&'static str>,
-    /// Where the line before the farewell begins, and where it ends.
-    farewell_behind: [usize; 2],
+    pub last_words: Option<&'static str>,
+    /// Where the line before the last_words begins, and where it ends.
+    last_words_behind: [usize; 2],
 
     /// Refused when it came: it never was a client.
     pub refused: bool,
@@ -97,6 +107,8 @@ impl Client {
             searched: 0,
             skipping: false,
             input_ended: false,
+            said_goodbye: false,
+            truncated: false,
             heard_at: now,
             wanted: VecDeque::new(),
             unfinished: Vec::new(),
@@ -104,8 +116,8 @@ impl Client {
             line_before_start: 0,
             written_at: now,
             last_was_own: false,
-            farewell: None,
-            farewell_behind: [0; 2],
+            last_words: None,
+            last_words_behind: [0; 2],
             refused: false,
             gone: None,
             read_failed: false,
@@ -185,7 +197,8 @@ impl Client {
     /// Whether there is nothing that the hub would have to keep for it.
     pub fn is_idle(&self) -> bool {
         let has_input = self.gone.is_none() && (self.start < self.input.len() || self.skipping);
-        !has_input && !self.socket().stalled
+        let socket = self.socket();
+        !has_input && !socket.stalled && socket.held == 0
     }
 
     /// Moves to behind the next line that gets a reply. One that is too long is found before its end has come.
@@ -197,7 +210,8 @@ impl Client {
             let text = &self.input[line.clone()];
             let text = text.strip_suffix(b"\r").unwrap_or(text);
             let too_long = text.len() > max_line;
-            let is_whole = found.is_some() || (self.input_ended && !line.is_empty());
+            let ends_so = self.input_ended && !self.truncated;
+            let is_whole = found.is_some() || (ends_so && !line.is_empty());
             if !is_whole && !too_long && !self.skipping {
                 return None;
             }
@@ -235,17 +249,17 @@ impl Client {
 
     fn compare_line(&mut self, line: &[u8]) -> Result<(), String> {
         let text = || String::from_utf8_lossy(line).into_owned();
-        if let Some(farewell) = self.farewell {
-            return Err(format!("after the last line, {farewell:?}, came {}", text()));
+        if let Some(last_words) = self.last_words {
+            return Err(format!("after the last line, {last_words:?}, came {}", text()));
         }
-        let farewell = FAREWELLS.into_iter().find(|words| {
+        let last_words = LAST_WORDS.into_iter().find(|words| {
             let begin = format!(r#"{{"action":"ERROR","request":null,"message":"{words}"#);
             // A detail may follow.
             line.strip_prefix(begin.as_bytes()).is_some_and(|rest| rest == b"\"}" || rest.starts_with(b": "))
         });
-        if let Some(farewell) = farewell {
-            self.farewell = Some(farewell);
-            self.farewell_behind = [self.line_before_start, self.line_start];
+        if let Some(last_words) = last_words {
+            self.last_words = Some(last_words);
+            self.last_words_behind = [self.line_before_start, self.line_start];
             return Ok(());
         }
         let Some(wanted) = self.wanted.pop_front() else {
@@ -258,14 +272,27 @@ impl Client {
     /// Whether the last line stands where it has to after what waited was dropped: right behind what had been written
     /// when it was decided, or behind the line that had begun to be.
     pub fn was_cut_at_once(&self, gone: Gone) -> bool {
-        let [line_start, farewell_start] = self.farewell_behind;
-        farewell_start == gone.written || (line_start < gone.written && gone.written < farewell_start)
+        let [line_start, last_words_start] = self.last_words_behind;
+        last_words_start == gone.written || (line_start < gone.written && gone.written < last_words_start)
+    }
+
+    /// Whether the first line that it sent and that is not blank is none of this protocol. By the shape of what the
+    /// script says.
+    pub fn begins_with_another_protocol(&self, max_line: usize) -> bool {
+        let rest = &self.input[self.start..];
+        let line = rest.split(|&byte| byte == b'\n').next().unwrap_or_default();
+        let letters = line.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
+        rest.starts_with(b"\x16\x03")
+            || rest.starts_with(b"PROXY ")
+            || rest.starts_with(b"\r\n\r\n\0\r\nQUIT\n")
+            || line.windows(6).any(|window| window == b" HTTP/")
+            || (line.len() > max_line && letters > 0 && line.get(letters) == Some(&b' '))
     }
 
     /// What of others waited when it was decided to drop it: bytes and lines.
     pub fn others_dropped(&self, gone: Gone) -> (usize, usize) {
         let (bytes, lines) = self.waiting(false);
-        match self.farewell_behind[1].saturating_sub(gone.written) {
+        match self.last_words_behind[1].saturating_sub(gone.written) {
             begun if begun > 0 && !self.last_was_own => (bytes + begun, lines + 1),
             _ => (bytes, lines),
         }

@@ -6,21 +6,20 @@ use std::time::Duration;
 
 use parlor::Options;
 use parlor::hub::Hub;
+use parlor::transport::Peer;
 
 use crate::socket::{Faults, MadeUpStream, Socket};
-use crate::trace;
 
 /// A flush in the middle of a turn finds too slow the very client whose requests have filled the turn. What is left of
 /// its input is neither carried out nor kept.
 #[test]
 fn who_is_found_too_slow_in_its_own_share_of_a_turn() {
-    trace::listen();
     let options = Options { max_pending: 20_000, ..Options::default() };
     let mut hub = Hub::new(&options);
     let now = Duration::ZERO;
     let sockets =
         [10, 1 << 20].map(|capacity| Rc::new(RefCell::new(Socket::new(0, capacity, Faults::NONE, 0))));
-    let slots = [0, 1].map(|who| hub.connect(MadeUpStream::new(&sockets[who]), None, now));
+    let slots = [0, 1].map(|who| hub.connect(MadeUpStream::new(&sockets[who]), Peer::Unix, now));
     let say = |hub: &mut Hub<MadeUpStream>, who: usize, lines: &[u8]| {
         let event = {
             let mut socket = sockets[who].borrow_mut();
@@ -41,7 +40,7 @@ fn who_is_found_too_slow_in_its_own_share_of_a_turn() {
     say(&mut hub, 0, format!("\"{long}\"\n").repeat(4).as_bytes());
     hub.turn(now);
     hub.check();
-    assert_eq!(hub.counters().farewells[1], 1, "it is too slow");
+    assert_eq!(hub.counters().disconnected[1], 1, "it is too slow");
     assert_eq!(hub.counters().requests, 1 + 2 + 1, "the one that filled the turn was the last");
 
     // It gets its last words, and while the hub waits for the end nothing is kept for it.

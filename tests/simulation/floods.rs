@@ -4,8 +4,9 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::time::Duration;
 
 use parlor::Options;
-use parlor::connection::Stream;
 use parlor::hub::{Event, Hub};
+use parlor::protocol::DisconnectReason;
+use parlor::transport::{Peer, Received, Sent, Transport, receive_from, send_to};
 
 /// Gives so many bytes that are no line, in pieces of this size, then some more, then nothing. Takes everything.
 struct Flood {
@@ -51,15 +52,17 @@ impl Write for Flood {
     }
 }
 
-impl Stream for Flood {
-    fn shutdown_write(&mut self) -> io::Result<()> {
-        Ok(())
+impl Transport for Flood {
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
+        receive_from(self, buffer, true)
     }
 
-    fn set_stalled(&mut self, _: bool) {}
+    fn send(&mut self, bytes: &[u8], _scratch: &mut Vec<u8>) -> io::Result<Sent> {
+        send_to(self, bytes)
+    }
 
-    fn peer(&self) -> String {
-        "a flood".into()
+    fn finish(&mut self, _reason: Option<DisconnectReason>) -> io::Result<bool> {
+        Ok(true)
     }
 }
 
@@ -74,11 +77,11 @@ fn pour(options: &Options, bytes: usize, piece: usize, then: &'static [u8]) -> (
     let seen = std::rc::Rc::new(std::cell::RefCell::new(Seen::default()));
     let mut hub = Hub::new(options);
     let now = Duration::ZERO;
-    let client = hub.connect(Flood { bytes, piece, then, seen: seen.clone() }, None, now);
+    let client = hub.connect(Flood { bytes, piece, then, seen: seen.clone() }, Peer::Unix, now);
     let mut memory = 0;
     loop {
         let before = seen.borrow().read;
-        hub.event(client, Event { readable: true, writable: true, hung_up: false }, now);
+        hub.event(client, Event { readable: true, writable: true, ..Event::default() }, now);
         hub.turn(now);
         memory = memory.max(hub.memory_bytes());
         if seen.borrow().read == before {

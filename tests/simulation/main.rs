@@ -31,7 +31,6 @@ const STEPS: usize = 3000;
 const PARTS: u64 = 4;
 
 fn run_part(part: u64) {
-    trace::listen();
     let seed = |name| std::env::var(name).ok().map(|seed| seed.parse::<u64>().expect("a number"));
     if let Some(seed) = seed("PARLOR_SEED") {
         if part == 0 {
@@ -39,20 +38,19 @@ fn run_part(part: u64) {
         }
         return;
     }
-    let (mut requests, mut farewells) = (0, [0; 5]);
+    let (mut requests, mut disconnected) = (0, [0; 6]);
     for seed in (part..SEEDS + seed("PARLOR_SEEDS").unwrap_or(0)).step_by(PARTS as usize) {
         println!("to repeat this: PARLOR_SEED={seed}");
         let counters = Simulation::new(seed, false).run(STEPS);
         requests += counters.requests;
-        farewells.iter_mut().zip(counters.farewells).for_each(|(sum, count)| *sum += count);
+        disconnected.iter_mut().zip(counters.disconnected).for_each(|(sum, count)| *sum += count);
     }
-    println!("{requests} requests were carried out; connections were ended: {farewells:?}");
-    assert!(farewells.iter().all(|&count| count > 0), "every reason to end a connection has occurred");
+    println!("{requests} requests were carried out; connections were ended: {disconnected:?}");
+    assert!(disconnected.iter().all(|&count| count > 0), "every reason to end a connection has occurred");
 }
 
 #[test]
 fn storms_of_connections() {
-    trace::listen();
     let mut accepted = 0;
     for seed in 0..4 {
         println!("storm {seed}");

@@ -2,21 +2,22 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
 use parlor::Options;
 use parlor::chat::ClientId;
-use parlor::hub::{Counters, Hub};
+use parlor::hub::{Counters, Event, Hub};
+use parlor::transport::{End, Peer};
 
 use crate::client::Client;
 use crate::common::random::Random;
 use crate::model::Model;
 use crate::options;
 use crate::script::{Nature, Reads, Script};
-use crate::socket::{Faults, MadeUpStream, Socket};
-use crate::trace::Who;
+use crate::socket::{Faults, Kind, MadeUpStream, Socket};
+use crate::trace::{self, Who};
 
 /// A peer that is not read from sends no more than this.
 const IN_FLIGHT_MAX: usize = 200_000;
@@ -55,10 +56,14 @@ impl Simulation {
             refused: *random.one_of(&[&usize::MAX, &usize::MAX, &20]),
             zero_write: *random.one_of(&[&usize::MAX, &usize::MAX, &2000]),
             just_then: *random.one_of(&[&usize::MAX, &4]),
+            short_read: *random.one_of(&[&usize::MAX, &usize::MAX, &3]),
         };
         if verbose {
             println!("{options:#?} {faults:?}");
         }
+        let mut hub = Hub::new(&options);
+        hub.observe(trace::observe);
+        trace::take();
         let mut script = Script::new(options.max_line);
         script.heavy = options.max_line > 4096 && !random.once_in(4);
         Simulation {
@@ -67,7 +72,7 @@ impl Simulation {
             bustle: if script.heavy { 12 } else { 3 },
             trouble: *random.one_of(&[&10, &50, &50, &400]),
             comers: 1,
-            hub: Hub::new(&options),
+            hub,
             now: Duration::ZERO,
             stopped_at: None,
             clients: Vec::new(),
@@ -203,7 +208,7 @@ impl Simulation {
         }
         if self.random.once_in(100) {
             let stray = self.random.below(40) as ClientId;
-            let nothing = parlor::hub::Event { readable: true, writable: true, hung_up: false };
+            let nothing = Event { readable: true, writable: true, ..Event::default() };
             self.hub.event(stray, nothing, self.now);
         }
         for _ in 0..come {
@@ -225,11 +230,17 @@ impl Simulation {
         self.compare_all();
         let who = self.clients.len();
         let nature = Nature::random(&mut self.random);
-        let socket = Socket::new(who, nature.capacity, self.faults, self.random.number());
+        let mut socket = Socket::new(who, nature.capacity, self.faults, self.random.number());
+        socket.kind = Kind {
+            whole_lines: self.random.once_in(4),
+            takes_more: self.random.once_in(4),
+            end: *self.random.one_of(&[&None, &None, &None, &Some(End::Goodbye), &Some(End::Truncated)]),
+        };
         let socket = Rc::new(RefCell::new(socket));
         let address = (!self.random.once_in(4)).then(|| IpAddr::from([10, 0, 0, self.random.below(3) as u8]));
         let may = self.may_connect(address);
-        let slot = self.hub.connect(MadeUpStream::new(&socket), address, self.now);
+        let peer = address.map_or(Peer::Unix, |ip| Peer::Tcp(SocketAddr::new(ip, 1)));
+        let slot = self.hub.connect(MadeUpStream::new(&socket), peer, self.now);
         assert!(self.by_slot.insert(slot, who).is_none(), "slot {slot} was taken");
         let mut client = Client::new(who, socket, nature, address, slot, self.now);
         let nickname: String =
@@ -272,7 +283,7 @@ impl Simulation {
             println!("{:?} stop", self.now);
         }
         self.stopped_at = Some(self.now);
-        self.hub.stop(self.options.drain, self.now);
+        self.hub.stop(self.now);
         self.replay();
     }
 

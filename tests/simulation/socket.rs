@@ -1,8 +1,10 @@
 //! Sockets that are made up. They keep the contract of a kernel under an edge-triggered poll, and use all the freedom that
 //! it leaves:
 //!
-//! - A read gives what has arrived. One that is shorter than the buffer has emptied the socket at that moment; whatever
-//!   arrives later, be it a moment later, makes a new event.
+//! - Receiving gives what has arrived, or less, or nothing for the hub at all; it says whether the socket was emptied at
+//!   that moment. Whatever arrives later, be it a moment later, makes a new event.
+//! - Some take lines whole, as a transport with frames does, or more than there is room for, and hold it back.
+//! - The end of the input can be a goodbye, behind which the end of the socket is still to come, or come too early.
 //! - A write takes as much as it likes of what there is room for. Only after `WouldBlock` an event comes when there is
 //!   room again, and not before there is a good deal of it.
 //! - What the peer has sent before it closed has all arrived when writing begins to fail, and can be read then.
@@ -10,11 +12,11 @@
 
 use std::cell::{RefCell, RefMut};
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::rc::Rc;
 
-use parlor::connection::Stream;
-use parlor::hub::Event;
+use parlor::protocol::DisconnectReason;
+use parlor::transport::{End, Event, Received, Sent, Transport};
 
 use crate::common::random::Random;
 use crate::trace::{self, Entry, Who};
@@ -29,6 +31,8 @@ pub struct Faults {
     pub zero_write: usize,
     /// Something arrives just before or after it is asked for.
     pub just_then: usize,
+    /// Less is received than has arrived.
+    pub short_read: usize,
 }
 
 impl Faults {
@@ -38,7 +42,19 @@ impl Faults {
         refused: usize::MAX,
         zero_write: usize::MAX,
         just_then: usize::MAX,
+        short_read: usize::MAX,
     };
+}
+
+/// What stands between the lines and the kernel.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Kind {
+    /// Lines are taken whole.
+    pub whole_lines: bool,
+    /// More is taken than there is room for.
+    pub takes_more: bool,
+    /// How the input ends.
+    pub end: Option<End>,
 }
 
 /// The kernel's side of one connection, with the peer behind it.
@@ -68,6 +84,10 @@ pub struct Socket {
     pub shut_down: bool,
     /// What the hub says about it.
     pub stalled: bool,
+    pub kind: Kind,
+    /// Taken, and not out yet.
+    pub held: usize,
+    said_goodbye: bool,
     write_failed: bool,
 }
 
@@ -90,6 +110,9 @@ impl Socket {
             edge: true,
             shut_down: false,
             stalled: false,
+            kind: Kind::default(),
+            held: 0,
+            said_goodbye: false,
             write_failed: false,
         }
     }
@@ -129,7 +152,8 @@ impl Socket {
         let hung_up = self.closed || self.reset;
         let writable = self.has_room() || self.writing_fails();
         self.blocked &= !writable;
-        Some(Event { readable: hung_up || !self.arrived.is_empty(), writable, hung_up })
+        let readable = hung_up || !self.arrived.is_empty();
+        Some(Event { readable, writable, hung_up, urgent: false })
     }
 
     /// Whether a read would find anything: bytes, the end, or an error.
@@ -146,14 +170,14 @@ impl Socket {
         self.unread <= self.capacity - self.capacity.div_ceil(3)
     }
 
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
         assert!(!buffer.is_empty(), "reading into nothing looks like the end of the stream");
         if self.random.once_in(self.faults.interrupted) {
-            return Err(ErrorKind::Interrupted.into());
+            return Ok(Received::Bytes { count: 0, drained: false });
         }
         if self.random.once_in(self.faults.refused) && !self.write_failed {
             self.edge |= self.is_readable();
-            return Err(ErrorKind::WouldBlock.into());
+            return Ok(Received::Nothing);
         }
         self.arrive_just_then();
         if self.arrived.is_empty() {
@@ -161,19 +185,29 @@ impl Socket {
                 trace::note(Entry::ReadFailed(self.who));
                 return Err(ErrorKind::ConnectionReset.into());
             }
-            if self.closed {
-                trace::note(Entry::ReadEnd(self.who));
-                return Ok(0);
-            }
-            return Err(ErrorKind::WouldBlock.into());
+            return Ok(if self.closed { Received::End(self.end()) } else { Received::Nothing });
         }
-        let bytes = self.arrived.len().min(buffer.len());
+        let mut bytes = self.arrived.len().min(buffer.len());
+        if self.random.once_in(self.faults.short_read) {
+            bytes = self.random.below(bytes) + 1;
+        }
         for (place, byte) in buffer.iter_mut().zip(self.arrived.drain(..bytes)) {
             *place = byte;
         }
         trace::note(Entry::Read(self.who, buffer[..bytes].to_vec()));
+        let drained = self.arrived.is_empty() && !self.closed && !self.reset && self.random.below(4) > 0;
         self.arrive_just_then();
-        Ok(bytes)
+        Ok(Received::Bytes { count: bytes, drained })
+    }
+
+    fn end(&mut self) -> End {
+        let end = match self.kind.end {
+            Some(End::Goodbye) if self.said_goodbye => End::Closed,
+            end => end.unwrap_or(End::Closed),
+        };
+        self.said_goodbye = true;
+        trace::note(Entry::ReadEnd(self.who, end));
+        end
     }
 
     fn arrive_just_then(&mut self) {
@@ -183,13 +217,10 @@ impl Socket {
         }
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        assert!(!bytes.is_empty(), "a system call for nothing");
+    fn send(&mut self, bytes: &[u8]) -> io::Result<Sent> {
+        assert!(bytes.ends_with(b"\n"), "what is sent ends with a line");
         assert!(!self.shut_down, "written after the sending side was closed");
         assert!(!self.write_failed, "written after writing has failed");
-        if self.random.once_in(self.faults.interrupted) {
-            return Err(ErrorKind::Interrupted.into());
-        }
         if self.writing_fails() {
             self.write_failed = true;
             trace::note(Entry::WriteFailed(self.who));
@@ -201,21 +232,71 @@ impl Socket {
             (self.write_failed, self.deaf, self.closing) = (true, true, true);
             self.arrive(usize::MAX);
             trace::note(Entry::WriteFailed(self.who));
-            return Ok(0);
+            return Err(ErrorKind::WriteZero.into());
         }
+        self.send_held();
         let room = self.capacity - self.unread;
-        if room == 0 || self.random.once_in(self.faults.refused) {
-            self.blocked = true;
-            trace::note(Entry::Full(self.who));
-            return Err(ErrorKind::WouldBlock.into());
+        if room == 0 || self.held > 0 || self.random.once_in(self.faults.refused) {
+            return Ok(self.block());
         }
         let mut length = bytes.len().min(room);
         if self.random.once_in(self.faults.short_write) {
             length = self.random.below(length) + 1;
         }
         self.unread += length;
-        trace::note(Entry::Wrote(self.who, bytes[..length].to_vec()));
-        Ok(length)
+        let mut taken = length;
+        if self.kind.takes_more {
+            taken += self.random.below(bytes.len() - length + 1);
+        }
+        if self.kind.whole_lines {
+            let line_end = bytes[taken - 1..].iter().position(|&byte| byte == b'\n');
+            taken += line_end.expect("what is sent ends with a line");
+        }
+        self.held = taken - length;
+        trace::note(Entry::Wrote(self.who, bytes[..taken].to_vec()));
+        Ok(Sent::Bytes(taken))
+    }
+
+    fn block(&mut self) -> Sent {
+        self.blocked = true;
+        trace::note(Entry::Full(self.who));
+        Sent::Blocked
+    }
+
+    /// What is held goes out as far as there is room.
+    fn send_held(&mut self) {
+        let sent = self.held.min(self.capacity - self.unread);
+        self.held -= sent;
+        self.unread += sent;
+    }
+
+    fn flush(&mut self) -> io::Result<bool> {
+        if self.writing_fails() {
+            self.write_failed = true;
+            trace::note(Entry::WriteFailed(self.who));
+            return Err(ErrorKind::BrokenPipe.into());
+        }
+        self.send_held();
+        if self.held > 0 {
+            self.block();
+        }
+        Ok(self.held == 0)
+    }
+
+    fn finish(&mut self) -> io::Result<bool> {
+        assert!(!self.shut_down, "closed twice");
+        if self.reset {
+            trace::note(Entry::ShutDownFailed(self.who));
+            return Err(ErrorKind::NotConnected.into());
+        }
+        self.send_held();
+        if self.held > 0 || (self.kind.takes_more && self.unread == self.capacity) {
+            // There is no room for the goodbye.
+            self.block();
+            return Ok(false);
+        }
+        self.shut_down = true;
+        Ok(true)
     }
 }
 
@@ -232,31 +313,25 @@ impl MadeUpStream {
     }
 }
 
-impl Read for MadeUpStream {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.socket().read(buffer)
-    }
-}
-
-impl Write for MadeUpStream {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.socket().write(bytes)
+impl Transport for MadeUpStream {
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
+        self.socket().receive(buffer)
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+    fn send(&mut self, bytes: &[u8], _scratch: &mut Vec<u8>) -> io::Result<Sent> {
+        self.socket().send(bytes)
     }
-}
 
-impl Stream for MadeUpStream {
-    fn shutdown_write(&mut self) -> io::Result<()> {
-        let mut socket = self.socket();
-        if socket.reset {
-            trace::note(Entry::ShutDownFailed(socket.who));
-            return Err(ErrorKind::NotConnected.into());
-        }
-        socket.shut_down = true;
-        Ok(())
+    fn held(&self) -> usize {
+        self.socket().held
+    }
+
+    fn flush(&mut self) -> io::Result<bool> {
+        self.socket().flush()
+    }
+
+    fn finish(&mut self, _reason: Option<DisconnectReason>) -> io::Result<bool> {
+        self.socket().finish()
     }
 
     fn set_stalled(&mut self, stalled: bool) {
@@ -264,14 +339,15 @@ impl Stream for MadeUpStream {
         assert_ne!(socket.stalled, stalled, "a system call for nothing");
         socket.stalled = stalled;
     }
-
-    fn peer(&self) -> String {
-        format!("peer {}", self.socket().who)
-    }
 }
 
 impl Drop for MadeUpStream {
     fn drop(&mut self) {
         trace::note(Entry::Closed(self.socket().who));
+    }
+}
+impl std::fmt::Debug for MadeUpStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "peer {}", self.socket().who)
     }
 }

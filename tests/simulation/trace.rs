@@ -1,11 +1,12 @@
 //! What happens inside a turn, in the order in which it happens: what the hub reads and writes, which the made-up sockets
-//! note here, and what it does with it, which it says in its log at level trace. One list for each thread, so that
-//! simulations can run side by side.
+//! note here, and what it does with it, which it tells its observer. One list for each thread, so that simulations can
+//! run side by side.
 
 use std::cell::RefCell;
 
-use log::{Level, LevelFilter, Log, Metadata, Record};
 use parlor::chat::ClientId;
+use parlor::hub::Notice;
+use parlor::transport::End;
 
 /// How the simulation tells connections apart: in the order in which they came. The hub's own numbers are used again.
 pub type Who = usize;
@@ -18,7 +19,7 @@ pub enum Entry {
     Gone(ClientId),
     Read(Who, Vec<u8>),
     /// The hub has read the end of the stream.
-    ReadEnd(Who),
+    ReadEnd(Who, End),
     ReadFailed(Who),
     Wrote(Who, Vec<u8>),
     WriteFailed(Who),
@@ -42,37 +43,10 @@ pub fn take() -> Vec<Entry> {
     ENTRIES.take()
 }
 
-/// Begins to listen to the log.
-pub fn listen() {
-    if log::set_logger(&Listener).is_ok() {
-        log::set_max_level(LevelFilter::Trace);
-    }
-    take();
-}
-
-struct Listener;
-
-impl Log for Listener {
-    fn enabled(&self, metadata: &Metadata) -> bool {
-        metadata.target().starts_with("parlor")
-    }
-
-    fn log(&self, record: &Record) {
-        // The lines of other levels are put together too: that must not fail either.
-        let line = record.args().to_string();
-        if record.level() != Level::Trace {
-            return;
-        }
-        let Some((client, what)) = line.strip_prefix("client ").and_then(|line| line.split_once(": ")) else {
-            return;
-        };
-        let client = client.parse().unwrap();
-        if what.starts_with("request") {
-            note(Entry::Request(client));
-        } else if what.starts_with("gone") {
-            note(Entry::Gone(client));
-        }
-    }
-
-    fn flush(&self) {}
+/// What a hub tells its observer.
+pub fn observe(notice: Notice) {
+    note(match notice {
+        Notice::Executed(client) => Entry::Request(client),
+        Notice::Left(client) => Entry::Gone(client),
+    });
 }

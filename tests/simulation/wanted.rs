@@ -2,7 +2,7 @@
 
 use std::cell::{OnceCell, RefCell};
 
-use crate::model::{Expected, Room, json};
+use crate::model::{Expected, Room, json, words};
 use crate::trace::Who;
 
 #[derive(Debug)]
@@ -58,14 +58,18 @@ impl Wanted {
     fn text(&self) -> String {
         let members = json::value(&self.request).and_then(json::members).unwrap_or_default();
         let text = members.iter().find(|(name, _)| name == "text").map_or("", |(_, value)| value);
-        line_ends_escaped(text)
+        controls_escaped(text)
     }
 }
 
 fn spelled(text: &str) -> String {
-    line_ends_escaped(&serde_json::to_string(text).unwrap())
+    controls_escaped(&serde_json::to_string(text).unwrap())
 }
 
-fn line_ends_escaped(text: &str) -> String {
-    text.replace('\u{85}', "\\u0085").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029")
+fn controls_escaped(text: &str) -> String {
+    let escaped = |char: char| match char {
+        _ if words::is_always_escaped(char) => format!("\\u{:04x}", char as u32),
+        _ => char.into(),
+    };
+    text.chars().map(escaped).collect()
 }

@@ -84,7 +84,7 @@ fn door() -> Door<MadeUp> {
 
 fn enter(door: &mut Door<MadeUp>, now: Duration) -> (usize, Wired) {
     let wire = Wired::default();
-    (door.enter(MadeUp(wire.clone()), Service::Page, now), wire)
+    (door.enter(MadeUp(wire.clone()), Peer::Unix, Service::Page, now), wire)
 }
 
 /// Tells the door that something has happened.
@@ -126,7 +126,7 @@ fn metrics_are_made_when_they_are_asked_for() {
     let mut door = door();
     for (request, body) in [("GET", "\r\n\r\nsome_metric 1\n"), ("HEAD", "\r\nContent-Length: 14\r\n")] {
         let wire = Wired::default();
-        let visitor = door.enter(MadeUp(wire.clone()), Service::Metrics, Duration::ZERO);
+        let visitor = door.enter(MadeUp(wire.clone()), Peer::Unix, Service::Metrics, Duration::ZERO);
         wire.borrow_mut().coming.push_back(format!("{request} /metrics HTTP/1.0\r\n\r\n").into());
         event(&mut door, visitor, Duration::ZERO);
         assert!(said(&wire).starts_with("HTTP/1.1 200 OK\r\n"), "{}", said(&wire));

@@ -1,0 +1,73 @@
+//! How much work one turn of the loop may do, so that signals, new connections and other clients' requests are looked
+//! at again soon, whatever the clients do. Knows nothing of clocks: the work is counted, not timed, so that the same
+//! input always leads to the same turns.
+//!
+//! Work is counted in nanoseconds as it takes on a small rented machine, from measurements of the whole server. It need
+//! not be exact: half or twice as much still keeps the promise of about 100 ms.
+
+/// Carrying out the requests of one turn may take so long, with the share of the writes that depends on their bytes.
+const REQUESTS_NS: u64 = 40_000_000;
+
+/// And then writing. What is left goes on in the next turn, before anybody is read.
+const WRITES_NS: u64 = 60_000_000;
+
+/// A request on its own, parsed and answered.
+const REQUEST_NS: u64 = 300;
+
+/// A range of a batch that is queued for a member. It also bounds how many there are: 160,000 in a turn.
+const PIECE_NS: u64 = 250;
+
+/// A call of `write`, or of `read`.
+const CALL_NS: u64 = 5_000;
+
+/// So many bytes are copied into the kernel in a nanosecond.
+const BYTES_PER_NS: u64 = 2;
+
+/// What one turn has done so far.
+#[derive(Debug, Default)]
+pub struct Budget {
+    requests_ns: u64,
+    writes_ns: u64,
+}
+
+impl Budget {
+    /// A new turn begins.
+    pub fn renew(&mut self) {
+        *self = Budget::default();
+    }
+
+    /// A request was carried out.
+    pub fn spend_request(&mut self) {
+        self.requests_ns += REQUEST_NS;
+    }
+
+    /// A client was read from.
+    pub fn spend_read(&mut self) {
+        self.requests_ns += CALL_NS;
+    }
+
+    /// So many bytes will be written, one copy for each who gets them.
+    pub fn spend_bytes(&mut self, bytes: usize) {
+        self.requests_ns += bytes as u64 / BYTES_PER_NS;
+    }
+
+    /// So many ranges of batches were queued.
+    pub fn spend_pieces(&mut self, pieces: usize) {
+        self.requests_ns += pieces as u64 * PIECE_NS;
+    }
+
+    /// A client was written to.
+    pub fn spend_write(&mut self, calls: u32, bytes: usize) {
+        self.writes_ns += u64::from(calls) * CALL_NS + bytes as u64 / BYTES_PER_NS;
+    }
+
+    /// No more requests are carried out in this turn.
+    pub fn requests_are_over(&self) -> bool {
+        self.requests_ns >= REQUESTS_NS
+    }
+
+    /// No more is written in this turn.
+    pub fn writes_are_over(&self) -> bool {
+        self.writes_ns >= WRITES_NS
+    }
+}

@@ -1,0 +1,257 @@
+//! What the server has to say to its clients, encoded once and shared by all who get it. Knows nothing of sockets.
+//!
+//! What a room says is encoded once, into the *batch* of the room that speaks. When another room speaks, when somebody
+//! joins or leaves that room, and at the end of the turn, the batch is *sealed*: it is queued for each member from where
+//! that member has already got. Whoever asks for something is caught up first, then gets its reply, and its own copy
+//! behind that. So everybody hears everything in the order in which it was caused, a burst of one room leaves as one
+//! range and one `write`, and slow clients share the bytes.
+//!
+//! An example. Ann, Bob and Cem are in one room. In one turn Ann sends "hi", Bob sends "hello", and Ann sends "bye":
+//!
+//! ```text
+//! request          the batch             Ann's queue              Bob's queue
+//! Ann: "hi"        hi                    RESPONSE, hi
+//! Bob: "hello"     hi hello              RESPONSE, hi             hi, RESPONSE, hello
+//! Ann: "bye"       hi hello bye          RESPONSE, hi, hello,     hi, RESPONSE, hello
+//!                                        RESPONSE, bye
+//! end of turn      (sealed)              nothing is missing       + bye;   Cem: hi hello bye, as one range
+//! ```
+//!
+//! Each word of a queue but RESPONSE is a range of the one batch. Bob was caught up ("hi") before he got his reply: that
+//! is what keeps the order.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use crate::budget::Budget;
+use crate::chat::{Chat, ClientId, RoomId};
+use crate::outbox::{Batch, Memory, Outbox};
+
+/// A batch that has grown to this size is sealed, and another begun.
+const BATCH_BYTES: u32 = 64 << 10;
+
+/// How many outboxes are kept for their next use. 2,000 clients that talk in each turn then allocate nothing.
+const SPARES_MAX: usize = 2048;
+
+/// How many batches are kept for their next use.
+const SPARE_BATCHES_MAX: usize = 512;
+
+/// The room that speaks.
+#[derive(Debug)]
+struct Open {
+    room: RoomId,
+    batch: Rc<Batch>,
+    /// What stands before this was queued for everybody in turns before.
+    base: u32,
+}
+
+/// The outboxes of all clients, and the batch of the room that speaks.
+#[derive(Debug)]
+pub struct Fanout {
+    /// By client: what waits for it, if anything does.
+    outboxes: Vec<Option<Box<Outbox>>>,
+    spares: Vec<Box<Outbox>>,
+    open: Option<Open>,
+    /// Batches of this turn that are sealed for good.
+    closed: Vec<Rc<Batch>>,
+    spare_batches: Vec<Rc<Batch>>,
+    /// To be written to. An entry can be out of date; what counts is the flag in the outbox.
+    list: VecDeque<ClientId>,
+    memory: Memory,
+    /// What this turn may still do.
+    pub budget: Budget,
+}
+
+impl Fanout {
+    /// Nothing to say. `memory` counts what is allocated.
+    pub fn new(memory: &Memory) -> Self {
+        Fanout {
+            outboxes: Vec::new(),
+            spares: Vec::new(),
+            open: None,
+            closed: Vec::new(),
+            spare_batches: Vec::new(),
+            list: VecDeque::new(),
+            memory: memory.clone(),
+            budget: Budget::default(),
+        }
+    }
+
+    /// A line for one client alone, which `write` writes: a reply, or its last words.
+    pub fn reply(&mut self, chat: &Chat, client: ClientId, write: impl FnOnce(&mut Vec<u8>)) {
+        self.catch_up(chat, client);
+        self.outbox(client).line(write);
+    }
+
+    /// A message to a room, which `write` writes. Its sender has got the reply just before.
+    pub fn say(&mut self, chat: &Chat, sender: ClientId, room: RoomId, write: impl FnOnce(&mut Vec<u8>)) {
+        let members = chat.members(room);
+        let own = chat.is_member(sender, room);
+        if own && members.len() == 1 {
+            // Nobody shares it. One `write` then takes reply and message together: 126 ns instead of 145 in user space.
+            return self.outbox(sender).line(write);
+        }
+        if self.open.as_ref().is_none_or(|open| open.room != room || open.batch.end() >= BATCH_BYTES) {
+            self.close(chat);
+            let batch = self.spare_batches.pop().unwrap_or_else(|| Rc::new(Batch::new(&self.memory)));
+            self.open = Some(Open { room, batch, base: 0 });
+        }
+        self.catch_up(chat, sender);
+        let Some(open) = &self.open else { return };
+        let (batch, base, start) = (open.batch.clone(), open.base, open.batch.end());
+        batch.append(write);
+        let end = batch.end();
+        self.budget.spend_bytes((end - start) as usize * members.len());
+        if own {
+            self.outbox(sender).range(&batch, base, end, true);
+        }
+    }
+
+    /// If the client is in the room that speaks, queues what it has not got of it.
+    fn catch_up(&mut self, chat: &Chat, client: ClientId) {
+        let Some(open) = &self.open else { return };
+        let (end, base) = (open.batch.end(), open.base);
+        if end == base || !chat.is_member(client, open.room) {
+            return;
+        }
+        let batch = open.batch.clone();
+        self.outbox(client).range(&batch, base, end, false);
+    }
+
+    /// Queues what the room that speaks has said for each of its members.
+    pub fn seal(&mut self, chat: &Chat) {
+        let Some(open) = &mut self.open else { return };
+        let (batch, room, base, end) = (open.batch.clone(), open.room, open.base, open.batch.end());
+        open.base = end;
+        if base == end {
+            return;
+        }
+        let members = chat.members(room);
+        self.budget.spend_pieces(members.len());
+        for &member in members {
+            let outbox = self.outbox(member);
+            outbox.range(&batch, base, end, false);
+            outbox.got = 0;
+        }
+    }
+
+    /// Seals the batch of the room that speaks, and begins no other.
+    fn close(&mut self, chat: &Chat) {
+        self.seal(chat);
+        self.closed.extend(self.open.take().map(|open| open.batch));
+    }
+
+    /// Whether a room has said something that is not sealed yet, or may go on with its batch.
+    pub fn is_speaking(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// To be called before a member comes or goes: who is in the room now gets what was said until now.
+    pub fn seal_room(&mut self, chat: &Chat, room: RoomId) {
+        if self.open.as_ref().is_some_and(|open| open.room == room) {
+            self.close(chat);
+        }
+    }
+
+    /// Everybody has been written to. Batches that nobody waits for are used again. The batch of the room that spoke
+    /// last stays open where it has slow members: what the room says next then makes their ranges longer, and no new
+    /// ones.
+    pub fn end_of_flush(&mut self, chat: &Chat) {
+        match &self.open {
+            Some(open) if Rc::strong_count(&open.batch) > 1 && open.batch.end() < BATCH_BYTES => {
+                open.batch.shrink();
+            }
+            _ => self.close(chat),
+        }
+        for mut batch in self.closed.drain(..) {
+            match Rc::get_mut(&mut batch) {
+                Some(unshared) if self.spare_batches.len() < SPARE_BATCHES_MAX => {
+                    // A few may be large, for a room that is busy; the others are for many rooms.
+                    unshared.reset(if self.spare_batches.len() < 4 { 2 * BATCH_BYTES } else { 4 << 10 });
+                    self.spare_batches.push(batch);
+                }
+                Some(_) => {}
+                None => batch.shrink(),
+            }
+        }
+        self.closed.shrink_to(4 * SPARE_BATCHES_MAX);
+        self.list.shrink_to(4 * SPARES_MAX);
+    }
+
+    /// The next client to be written to.
+    pub fn next_to_write(&mut self) -> Option<ClientId> {
+        while let Some(client) = self.list.pop_front() {
+            if let Some(outbox) = self.outbox_mut(client)
+                && std::mem::take(&mut outbox.listed)
+            {
+                return Some(client);
+            }
+        }
+        None
+    }
+
+    /// Whether anybody is still to be written to.
+    pub fn has_list(&self) -> bool {
+        !self.list.is_empty()
+    }
+
+    /// Puts a client on the list of those to be written to.
+    pub fn list(&mut self, client: ClientId) {
+        self.outbox(client);
+    }
+
+    /// What waits for a client.
+    pub fn outbox_mut(&mut self, client: ClientId) -> Option<&mut Outbox> {
+        self.outboxes.get_mut(client as usize)?.as_deref_mut()
+    }
+
+    /// What waits for a client.
+    pub fn waiting(&self, client: ClientId) -> Option<&Outbox> {
+        self.outboxes.get(client as usize)?.as_deref()
+    }
+
+    /// Nothing waits for this client any more, or it has gone: it has no outbox.
+    pub fn release(&mut self, client: ClientId) {
+        let Some(mut outbox) = self.outboxes.get_mut(client as usize).and_then(Option::take) else { return };
+        if self.spares.len() < SPARES_MAX {
+            outbox.reset();
+            self.spares.push(outbox);
+        }
+    }
+
+    /// Gives memory back: all clients have a lower number than this.
+    pub fn shrink(&mut self, clients: usize) {
+        if self.outboxes.len() > 1024 && clients < self.outboxes.len() / 4 {
+            self.outboxes.truncate(clients);
+            self.outboxes.shrink_to_fit();
+        }
+    }
+
+    /// The client's outbox, made if need be. The client is on the list then.
+    fn outbox(&mut self, client: ClientId) -> &mut Outbox {
+        let index = client as usize;
+        if self.outboxes.len() <= index {
+            self.outboxes.resize_with(index + 1, || None);
+        }
+        let Fanout { outboxes, spares, list, memory, .. } = self;
+        let outbox = outboxes[index]
+            .get_or_insert_with(|| spares.pop().unwrap_or_else(|| Box::new(Outbox::new(memory))));
+        if !std::mem::replace(&mut outbox.listed, true) {
+            list.push_back(client);
+        }
+        outbox
+    }
+
+    /// Panics if anything does not add up, between turns. Bytes that the outboxes and their batches take. For tests.
+    pub fn check(&self) -> usize {
+        let mut batches = std::collections::HashMap::new();
+        let mut bytes = 0;
+        for outbox in self.outboxes.iter().flatten() {
+            outbox.check(&mut batches);
+            assert_eq!(outbox.got, 0, "all that was said is queued");
+            bytes += outbox.allocated_bytes();
+        }
+        bytes + batches.values().sum::<usize>()
+    }
+}
+

@@ -1,0 +1,353 @@
+//! How a connection ends: by itself, by the server's decision, or with the server.
+
+use std::time::Duration;
+
+use super::{Hub, Notice};
+use crate::chat::ClientId;
+use crate::connection::{Phase, Reading, Source, Writing};
+use crate::protocol::DisconnectReason;
+use crate::transport::{End, Transport};
+
+/// The longest that a connection which the server ends is kept for its last words.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// The most connections that are kept for their last words, beside the clients; past it the oldest is closed.
+const LINGERING_MAX: usize = 1024;
+
+/// A client that has closed its side is given up after taking nothing of what waits for it for this long.
+const FINISH_WITHOUT_PROGRESS: Duration = Duration::from_secs(60);
+
+/// When the server stops, a peer that has got everything has so long to close its side.
+const CLOSE_AFTER_STOP: Duration = Duration::from_secs(1);
+
+/// Last words of this size may stay whatever the limit of memory: with [`LINGERING_MAX`] that is a bound of its own.
+/// They can stand behind the rest of a line.
+const LAST_WORDS_BYTES: usize = 4 << 10;
+
+/// A peer that does not answer is given so many times as long while output waits for it.
+const STALLED_FACTOR: u32 = 10;
+
+impl<T: Transport> Hub<T> {
+    /// The client has ended its input and all that it sent has been executed: it has left. What waits for it still
+    /// goes out.
+    pub(super) fn finish(&mut self, client: ClientId) {
+        self.leave_tables(client);
+        let Some(connection) = self.connections.get_mut(client as usize) else { return };
+        connection.phase = Phase::Finishing { progress_at: self.now };
+        if connection.writing == Writing::Failed {
+            return self.close(client);
+        }
+        self.dispatch.fanout.list(client);
+        self.enter_deadline(client);
+    }
+
+    /// Ends a connection, and tells the client why. From here on it has left its rooms and its nickname is free.
+    pub(super) fn disconnect(&mut self, client: ClientId, reason: DisconnectReason) {
+        let Some(connection) = self.connections.get(client as usize).filter(|it| it.is_client()) else {
+            return;
+        };
+        let has_failed = connection.writing == Writing::Failed;
+        self.counters.disconnected[reason.kind()] += 1;
+        self.log_disconnect(client, reason);
+        if has_failed {
+            return self.close(client);
+        }
+        self.leave_tables(client);
+        self.uncount(client);
+        if matches!(reason, DisconnectReason::TooSlow | DisconnectReason::OutOfMemory)
+            && let Some(outbox) = self.dispatch.fanout.outbox_mut(client)
+        {
+            outbox.cut();
+        }
+        self.dispatch.say_why(client, reason);
+        self.linger(client, Some(reason));
+        if self.stop_at.is_none() && self.lingering_len > LINGERING_MAX {
+            self.close_oldest_lingering();
+        }
+    }
+
+    /// What still comes from this connection is thrown away from here on.
+    fn linger(&mut self, client: ClientId, reason: Option<DisconnectReason>) {
+        let until = self.stop_at.unwrap_or(self.now + LINGER);
+        let Some(connection) = self.connections.get_mut(client as usize) else { return };
+        connection.phase = Phase::Lingering { until, reason };
+        connection.input = None;
+        if matches!(connection.source, Source::Drained | Source::Ended(End::Goodbye | End::Broken)) {
+            connection.source = Source::Unread;
+        }
+        self.lingering.push_back((until, client));
+        self.lingering_len += 1;
+        self.queue(client);
+        self.enter_deadline(client);
+    }
+
+    /// The last words and the goodbye are out; only the peer's end is missing.
+    pub(super) fn goodbye_is_said(&mut self, client: ClientId) {
+        let Some(connection) = self.connections.get_mut(client as usize) else { return };
+        match (&mut connection.phase, self.stop_at) {
+            (Phase::Finishing { .. }, _)
+                if matches!(connection.source, Source::Ended(End::Goodbye | End::Broken)) =>
+            {
+                self.uncount(client);
+                self.linger(client, None);
+            }
+            (Phase::Lingering { until, .. }, Some(_)) => {
+                let patience = if self.options.drain.is_zero() { Duration::ZERO } else { CLOSE_AFTER_STOP };
+                *until = self.now + patience;
+                self.enter_deadline(client);
+            }
+            _ => {}
+        }
+    }
+
+    /// Closes the connection that has lingered longest. Whether there was one.
+    pub fn close_oldest_lingering(&mut self) -> bool {
+        while let Some((entered, client)) = self.lingering.pop_front() {
+            let phase = self.connections.get(client as usize).map(|connection| connection.phase);
+            if matches!(phase, Some(Phase::Lingering { until, .. }) if until == entered) {
+                self.close(client);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Closes a connection without further words. Its slot is free at the end of the turn.
+    pub(super) fn close(&mut self, client: ClientId) {
+        self.leave_tables(client);
+        self.uncount(client);
+        self.dispatch.fanout.release(client);
+        let Some(connection) = self.connections.get_mut(client as usize) else { return };
+        let was = std::mem::replace(&mut connection.phase, Phase::Closed);
+        connection.input = None;
+        if matches!(was, Phase::Lingering { .. }) {
+            self.lingering_len -= 1;
+        }
+        if was != Phase::Closed {
+            self.closed.push(client);
+        }
+    }
+
+    /// Frees the slots of what has been closed. Only now: an event of this turn may not meet a new client in an old
+    /// slot.
+    pub(super) fn reap(&mut self) {
+        while let Some(client) = self.closed.pop() {
+            let removed = self.connections.try_remove(client as usize);
+            debug_assert!(removed.is_some(), "closed twice");
+        }
+        if self.connections.is_empty() && self.connections.capacity() > 2 * super::RESERVED_CONNECTIONS_MAX {
+            self.connections.shrink_to_fit();
+        }
+        if self.lingering.len() > 2 * self.lingering_len + 64 {
+            let connections = &self.connections;
+            self.lingering.retain(|&(entered, client)| {
+                let phase = connections.get(client as usize).map(|connection| connection.phase);
+                matches!(phase, Some(Phase::Lingering { until, .. }) if until == entered)
+            });
+        }
+        let connections = &self.connections;
+        self.deadlines.sweep(connections.len(), |at, client| {
+            connections.get(client as usize).is_some_and(|connection| connection.entered_for == at)
+        });
+        self.dispatch.fanout.shrink(connections.capacity());
+    }
+
+    /// When this connection has to be looked at, if at no other time.
+    fn deadline(&self, client: ClientId) -> Option<Duration> {
+        let connection = self.connections.get(client as usize)?;
+        match connection.phase {
+            Phase::Active => match connection.reading {
+                Reading::Throttled => Some(self.throttled_until(client)),
+                // Whoever waits for the server, or is held back, is not idle.
+                Reading::Queued | Reading::LastLook | Reading::HeldBack => None,
+                Reading::Idle => [self.idle_at(client), self.ping_at(client)].into_iter().flatten().min(),
+            },
+            Phase::Finishing { progress_at } => {
+                let without_progress = progress_at + FINISH_WITHOUT_PROGRESS;
+                Some(self.stop_at.map_or(without_progress, |stop_at| stop_at.min(without_progress)))
+            }
+            Phase::Lingering { until, .. } => Some(until),
+            Phase::Closed => None,
+        }
+    }
+
+    fn idle_at(&self, client: ClientId) -> Option<Duration> {
+        let connection = self.connections.get(client as usize)?;
+        Some(connection.heard_at + self.options.idle_timeout).filter(|_| !self.options.idle_timeout.is_zero())
+    }
+
+    /// When a peer that says nothing is to be asked for a sign of life, or, if it was, is given up.
+    fn ping_at(&self, client: ClientId) -> Option<Duration> {
+        let connection = self.connections.get(client as usize)?;
+        if self.options.keepalive.is_zero() || !connection.transport.can_ping() {
+            return None;
+        }
+        let patience = match connection.pinged {
+            false => self.options.keepalive / 2,
+            true if connection.writing == Writing::Blocked => self.options.keepalive * STALLED_FACTOR,
+            true => self.options.keepalive,
+        };
+        Some(connection.alive_at + patience)
+    }
+
+    /// Enters the connection among the deadlines, unless it is there early enough.
+    pub(super) fn enter_deadline(&mut self, client: ClientId) {
+        let deadline = self.deadline(client);
+        if let Some(at) = deadline
+            && let Some(connection) = self.connections.get_mut(client as usize)
+            && at < connection.entered_for
+        {
+            connection.entered_for = at;
+            self.deadlines.push(at, client);
+        }
+    }
+
+    /// Looks at those whose time has come.
+    pub(super) fn expire(&mut self) {
+        while let Some((at, client)) = self.deadlines.pop_due(self.now) {
+            let Some(connection) = self.connections.get_mut(client as usize) else { continue };
+            if connection.entered_for != at {
+                continue;
+            }
+            connection.entered_for = Duration::MAX;
+            let phase = connection.phase;
+            if self.deadline(client).is_none_or(|at| at > self.now) {
+                self.enter_deadline(client);
+                continue;
+            }
+            match phase {
+                Phase::Active => self.expire_client(client),
+                Phase::Finishing { .. } => {
+                    self.log_gave_up(client);
+                    self.close(client);
+                }
+                Phase::Lingering { .. } => self.close(client),
+                Phase::Closed => {}
+            }
+        }
+    }
+
+    /// A time-out of a client. Before it is ended, its socket is read once more: what has arrived counts, also when
+    /// the server itself stood still for a while.
+    fn expire_client(&mut self, client: ClientId) {
+        let now = self.now;
+        let is_idle = self.idle_at(client).is_some_and(|at| at <= now);
+        let Some(connection) = self.connections.get_mut(client as usize) else { return };
+        if connection.reading == Reading::Throttled {
+            return self.resume(client);
+        }
+        if !is_idle && !connection.pinged {
+            connection.pinged = true;
+            connection.transport.ping();
+            if connection.writing == Writing::Open {
+                self.dispatch.fanout.list(client);
+            }
+            return self.enter_deadline(client);
+        }
+        connection.reading = Reading::LastLook;
+        connection.source = Source::Unread;
+        self.ready.push_back(client);
+    }
+
+    /// The last look has found nothing.
+    pub(super) fn time_out(&mut self, client: ClientId) {
+        if self.idle_at(client).is_some_and(|at| at <= self.now) {
+            self.disconnect(client, DisconnectReason::IdleTooLong);
+        } else if self.ping_at(client).is_some_and(|at| at <= self.now) {
+            self.log_vanished(client);
+            self.close(client);
+        }
+    }
+
+    /// Whether `--max-memory` is passed. At the end nobody is read from, and what waits is not to be dropped.
+    pub(super) fn has_little_memory(&self) -> bool {
+        self.memory_bytes() > self.options.max_memory && self.stop_at.is_none()
+    }
+
+    /// `--max-memory`: while there is too much, ends the connection for which most waits. Walks all connections, but
+    /// only when somebody has to go.
+    pub(super) fn free_memory(&mut self) {
+        let mut holders: Vec<(usize, ClientId)> = Vec::new();
+        for (slot, connection) in &self.connections {
+            let client = slot as ClientId;
+            let outbox = self.dispatch.fanout.waiting(client);
+            let holds = outbox.map_or(0, |outbox| outbox.len() + outbox.allocated_bytes())
+                + connection.input.as_ref().map_or(0, |input| input.allocated_bytes())
+                + self.dispatch.chat.long_name_bytes_of(client);
+            if holds > 0 && connection.phase != Phase::Closed {
+                holders.push((holds, client));
+            }
+        }
+        holders.sort_unstable_by(|a, b| b.cmp(a));
+        for &(_, client) in &holders {
+            if !self.has_little_memory() {
+                return;
+            }
+            // One that lingered already has been told.
+            self.close_if_long(client);
+            self.disconnect(client, DisconnectReason::OutOfMemory);
+            self.dispatch.fanout.end_of_flush(&self.dispatch.chat);
+        }
+        // Everybody who waited has gone. What is left are last words, behind the rest of a line that can be long.
+        for &(_, client) in &holders {
+            self.close_if_long(client);
+        }
+    }
+
+    /// Closes a connection whose last words stand behind so much that they could not be let stay.
+    fn close_if_long(&mut self, client: ClientId) {
+        if self.has_little_memory()
+            && let Some(connection) = self.connections.get(client as usize)
+            && matches!(connection.phase, Phase::Lingering { .. })
+            && self.dispatch.fanout.waiting(client).is_some_and(|outbox| outbox.len() > LAST_WORDS_BYTES)
+        {
+            self.close(client);
+        }
+    }
+
+    /// Stops: nobody is read from any more, everybody gets what waits and a last line, for at most `--drain`.
+    pub fn stop(&mut self, now: Duration) {
+        self.now = now;
+        let stop_at = now + self.options.drain;
+        self.stop_at = Some(stop_at);
+        let clients: Vec<ClientId> = self.connections.iter().map(|(slot, _)| slot as ClientId).collect();
+        for client in clients {
+            let Some(connection) = self.connections.get_mut(client as usize) else { continue };
+            match &mut connection.phase {
+                Phase::Active => self.disconnect(client, DisconnectReason::ShuttingDown),
+                Phase::Lingering { until, .. } => {
+                    *until = stop_at.min(*until);
+                    if connection.writing == Writing::Finished {
+                        self.goodbye_is_said(client);
+                    }
+                }
+                Phase::Finishing { .. } | Phase::Closed => {}
+            }
+            self.enter_deadline(client);
+        }
+    }
+
+    /// Takes the client out of the tables.
+    fn leave_tables(&mut self, client: ClientId) {
+        self.log_left(client);
+        if self.dispatch.remove_client(client) {
+            self.notify(Notice::Left(client));
+        }
+    }
+
+    /// It counts no longer as a client.
+    fn uncount(&mut self, client: ClientId) {
+        let Some(connection) = self.connections.get(client as usize).filter(|it| it.is_client()) else {
+            return;
+        };
+        self.clients -= 1;
+        if let Some(ip) = connection.peer.ip()
+            && let Some(count) = self.clients_at.get_mut(&ip.into())
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.clients_at.remove(&ip.into());
+            }
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! Reading, and executing what is asked for.
+
+use std::time::Duration;
+
+use super::{Hub, Notice};
+use crate::chat::ClientId;
+use crate::connection::{Connection, Input, Phase, Reading, Source, Writing};
+use crate::lines::Found;
+use crate::outbox::Outbox;
+use crate::protocol::{DisconnectReason, FirstBytes, Foreign};
+use crate::transport::{End, Received, Transport};
+
+/// The most lines of one client that a turn executes; the rest waits until the others have had theirs. A read holds
+/// fewer usual lines than that; as many of the shortest take a third of a millisecond.
+const LINES_PER_TURN: usize = 1024;
+
+/// How much a client that the server has ended may still send before it is given up.
+const DISCARD_BYTES_MAX: u32 = 16 << 20;
+
+/// `--rate`: as many requests as are allowed in this time may come at once.
+const BURST: Duration = Duration::from_secs(2);
+
+/// Why a client's reading ends for this turn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// No whole line is left of what has been read.
+    NoMoreLines,
+    /// It, or everybody together, has had enough of this turn.
+    Budget,
+    /// `--rate`: it may go on later.
+    Throttled,
+    /// This is no client of ours.
+    Foreign(Foreign),
+}
+
+impl<T: Transport> Hub<T> {
+    /// Reads from those that are ready, in order, until what they ask for is enough for one turn.
+    pub(super) fn read_ready(&mut self) {
+        // Whoever becomes ready from here on is read from in the next turn, after everybody else.
+        for _ in 0..self.ready.len() {
+            let Some(client) = self.ready.pop_front() else { return };
+            self.read(client);
+            if self.dispatch.fanout.budget.requests_are_over() || self.has_little_memory() {
+                return;
+            }
+        }
+    }
+
+    /// Reads from one connection, once, and executes what has come.
+    fn read(&mut self, client: ClientId) {
+        let Some(connection) = self.connections.get_mut(client as usize) else { return };
+        // The list can still name the slot of a connection that was closed after it had been put there.
+        if !matches!(connection.reading, Reading::Queued | Reading::LastLook) {
+            return;
+        }
+        let was = std::mem::replace(&mut connection.reading, Reading::Idle);
+        match connection.phase {
+            Phase::Active => self.read_requests(client, was == Reading::LastLook),
+            Phase::Lingering { .. } => self.discard(client),
+            Phase::Finishing { .. } | Phase::Closed => {}
+        }
+        self.enter_deadline(client);
+    }
+
+    fn read_requests(&mut self, client: ClientId, is_last_look: bool) {
+        if self.is_held_back(client) {
+            return self.set_reading(client, Reading::HeldBack);
+        }
+        // Taken out of the hub for as long as lines are borrowed from it.
+        let mut buffer = std::mem::take(&mut self.read_buffer);
+        if let Some(count) = self.receive(client, &mut buffer, is_last_look) {
+            let stop = self.execute_lines(client, buffer.get(..count).unwrap_or_default());
+            self.go_on_later(client, stop);
+        }
+        self.read_buffer = buffer;
+    }
+
+    fn set_reading(&mut self, client: ClientId, reading: Reading) {
+        if let Some(connection) = self.connections.get_mut(client as usize) {
+            connection.reading = reading;
+        }
+    }
+
+    /// Reads into the buffer, unless there are lines enough from the last time. How much has come; `None` if the
+    /// connection is no client's any more.
+    fn receive(&mut self, client: ClientId, buffer: &mut [u8], is_last_look: bool) -> Option<usize> {
+        let connection = self.connections.get_mut(client as usize)?;
+        if connection.source != Source::Unread || connection.has_lines() {
+            return Some(0);
+        }
+        self.counters.reads += 1;
+        self.dispatch.fanout.budget.spend_read();
+        let received = connection.transport.receive(buffer);
+        if connection.transport.held() > 0 && connection.writing == Writing::Open {
+            self.dispatch.fanout.list(client);
+        }
+        match received {
+            Ok(Received::Bytes { count, drained }) => {
+                connection.source = if drained { Source::Drained } else { Source::Unread };
+                (connection.alive_at, connection.pinged) = (self.now, false);
+                if count > 0 {
+                    connection.heard_at = self.now;
+                } else if is_last_look {
+                    self.ready.push_back(client);
+                    connection.reading = Reading::LastLook;
+                    connection.source = Source::Unread;
+                    return None;
+                }
+                self.counters.bytes_read += count as u64;
+                Some(count)
+            }
+            Ok(Received::Nothing) => {
+                connection.source = Source::Drained;
+                // Nothing can be written to it, and nothing has come that could be executed for it.
+                if connection.writing == Writing::Failed {
+                    self.close(client);
+                    return None;
+                }
+                if is_last_look {
+                    self.time_out(client);
+                    return None;
+                }
+                Some(0)
+            }
+            Ok(Received::End(end)) => {
+                connection.source = Source::Ended(end);
+                Some(0)
+            }
+            Err(_) => {
+                self.close(client);
+                None
+            }
+        }
+    }
+
+    /// Executes the lines of what is held and of what has come. What is left over is held.
+    fn execute_lines(&mut self, client: ClientId, mut fresh: &[u8]) -> Stop {
+        let Some(connection) = self.connections.get_mut(client as usize) else { return Stop::NoMoreLines };
+        let ended = matches!(connection.source, Source::Ended(_));
+        let input = connection.input.take().or_else(|| self.spare_input.take());
+        let mut input = input.unwrap_or_else(|| Box::new(Input::new(&self.memory)));
+        let stop = match begin(connection, &mut input, &mut fresh) {
+            Some(foreign) => Stop::Foreign(foreign),
+            None => self.execute_each(client, &mut input, &mut fresh),
+        };
+        input.lines.hold(fresh);
+        let stop =
+            if stop == Stop::NoMoreLines && ended { self.execute_last(client, &mut input) } else { stop };
+        if matches!(stop, Stop::Foreign(_)) {
+            input.lines.clear();
+        }
+        input.settle();
+        if input.lines.is_idle() {
+            input.lines.clear();
+            self.spare_input = Some(input);
+        } else if let Some(connection) = self.connections.get_mut(client as usize) {
+            connection.input = Some(input);
+        }
+        stop
+    }
+
+    fn execute_each(&mut self, client: ClientId, input: &mut Input, fresh: &mut &[u8]) -> Stop {
+        for _ in 0..LINES_PER_TURN {
+            // Where nothing is left to pay for, `--rate` must not hold up the end of the input.
+            if input.lines.is_empty() && fresh.is_empty() {
+                return Stop::NoMoreLines;
+            }
+            if self.dispatch.fanout.budget.requests_are_over() || self.is_held_back(client) {
+                return Stop::Budget;
+            }
+            if self.throttled_until(client) > self.now {
+                return Stop::Throttled;
+            }
+            let Some(found) = input.lines.next(fresh, self.options.max_line) else {
+                return Stop::NoMoreLines;
+            };
+            self.dispatch.fanout.budget.spend_request();
+            if let Some(foreign) = self.execute(client, found) {
+                return Stop::Foreign(foreign);
+            }
+        }
+        Stop::Budget
+    }
+
+    /// The end of the input: what is left is a last line without its line end.
+    fn execute_last(&mut self, client: ClientId, input: &mut Input) -> Stop {
+        let Some(connection) = self.connections.get_mut(client as usize) else { return Stop::NoMoreLines };
+        if matches!(connection.source, Source::Ended(End::Truncated | End::Broken)) {
+            input.lines.clear();
+        }
+        input.lines.hold(connection.beginning.end_of_input());
+        match input.lines.finish(self.options.max_line).and_then(|found| self.execute(client, found)) {
+            Some(foreign) => Stop::Foreign(foreign),
+            None => Stop::NoMoreLines,
+        }
+    }
+
+    /// Executes one line. If it shows that the connection speaks another protocol: which.
+    fn execute(&mut self, client: ClientId, found: Found) -> Option<Foreign> {
+        let connection = self.connections.get_mut(client as usize)?;
+        if !connection.beginning.is_over()
+            && let Some(foreign) = connection.beginning.first_line(&found)
+        {
+            return Some(foreign);
+        }
+        if self.dispatch.execute(client, found) {
+            self.pay(client);
+            self.notify(Notice::Executed(client));
+        }
+        None
+    }
+
+    /// Sees to it that the client is come back to.
+    fn go_on_later(&mut self, client: ClientId, stop: Stop) {
+        let Some(connection) = self.connections.get_mut(client as usize) else { return };
+        let writing = connection.writing;
+        match (stop, connection.source) {
+            (Stop::Foreign(foreign), _) => self.disconnect(client, DisconnectReason::WrongProtocol(foreign)),
+            (Stop::NoMoreLines, Source::Ended(_)) => self.finish(client),
+            (Stop::NoMoreLines, Source::Drained) => {}
+            (Stop::NoMoreLines, Source::Unread) | (Stop::Budget, _) => self.queue(client),
+            // Nothing can be written to it any more: its sender has gone, and its nickname is not to be held for as
+            // long as it would take to execute bit by bit what it has left behind.
+            (Stop::Throttled, _) if writing == Writing::Failed => self.close(client),
+            (Stop::Throttled, _) => connection.reading = Reading::Throttled,
+        }
+    }
+
+    /// Whether the client has to take more of what it has caused itself before more is executed for it.
+    pub(super) fn is_held_back(&self, client: ClientId) -> bool {
+        let own_bytes = self.dispatch.fanout.waiting(client).map_or(0, Outbox::own_bytes);
+        own_bytes > self.own_bytes_max()
+    }
+
+    /// Reads on from a connection that was stopped, if there is anything to read. It was not idle until now.
+    pub(super) fn resume(&mut self, client: ClientId) {
+        let now = self.now;
+        let Some(connection) = self.connections.get_mut(client as usize) else { return };
+        connection.reading = Reading::Idle;
+        (connection.heard_at, connection.alive_at) = (now, now);
+        if connection.source != Source::Drained || connection.has_lines() {
+            self.queue(client);
+        }
+        self.enter_deadline(client);
+    }
+
+    /// Throws away what a connection sends that is a client no more. Unread input would turn the end of the connection
+    /// into a reset, and that can destroy what is still on its way to the peer.
+    fn discard(&mut self, client: ClientId) {
+        let Some(connection) = self.connections.get_mut(client as usize) else { return };
+        if connection.source != Source::Unread {
+            return;
+        }
+        self.counters.reads += 1;
+        self.dispatch.fanout.budget.spend_read();
+        match connection.transport.receive(&mut self.read_buffer) {
+            Ok(Received::End(end)) => {
+                connection.source = Source::Ended(end);
+                self.close_if_done(client);
+            }
+            Ok(Received::Bytes { count, drained }) => {
+                connection.source = if drained { Source::Drained } else { Source::Unread };
+                connection.discarded_bytes = connection.discarded_bytes.saturating_add(count as u32);
+                if connection.discarded_bytes > DISCARD_BYTES_MAX {
+                    self.close(client);
+                } else if !drained {
+                    self.queue(client);
+                }
+            }
+            Ok(Received::Nothing) => connection.source = Source::Drained,
+            Err(_) => self.close(client),
+        }
+    }
+
+    /// `--rate` as a clock that each request puts forward: when the client may go on.
+    pub(super) fn throttled_until(&self, client: ClientId) -> Duration {
+        let (Some(cost), Some(connection)) = (self.request_cost(), self.connections.get(client as usize))
+        else {
+            return Duration::ZERO;
+        };
+        (connection.paid_until.max(self.now) + cost).saturating_sub(BURST)
+    }
+
+    fn pay(&mut self, client: ClientId) {
+        if let Some(cost) = self.request_cost()
+            && let Some(connection) = self.connections.get_mut(client as usize)
+        {
+            connection.paid_until = connection.paid_until.max(self.now) + cost;
+        }
+    }
+
+    fn request_cost(&self) -> Option<Duration> {
+        1_000_000_000_u64.checked_div(self.options.rate.into()).map(Duration::from_nanos)
+    }
+}
+
+/// Judges the first bytes of a connection. The other protocol that it speaks, if it does.
+fn begin<T>(connection: &mut Connection<T>, input: &mut Input, fresh: &mut &[u8]) -> Option<Foreign> {
+    if !connection.beginning.wants_bytes() || fresh.is_empty() {
+        return None;
+    }
+    match connection.beginning.first_bytes(fresh) {
+        FirstBytes::Undecided => *fresh = &[],
+        FirstBytes::Lines(earlier) => input.lines.hold(earlier),
+        FirstBytes::Foreign(foreign) => return Some(foreign),
+    }
+    None
+}
