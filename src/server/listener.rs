@@ -146,6 +146,7 @@ impl Listener {
     }
 
     /// What is spoken there.
+    #[cfg(feature = "web")]
     pub fn spoken(&self) -> Spoken {
         self.spoken
     }
