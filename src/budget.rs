@@ -14,8 +14,9 @@ const WRITES_NS: u64 = 60_000_000;
 /// A request on its own, parsed and answered.
 const REQUEST_NS: u64 = 300;
 
-/// A range of a batch that is queued for a member. It also bounds how many there are: 160,000 in a turn.
-const PIECE_NS: u64 = 250;
+/// A range of a batch that is queued for a member. More than it takes: this also bounds how many there are, and with
+/// that the memory of a turn in which rooms take turns in talking. 66,000 take 1.6 MB.
+const PIECE_NS: u64 = 600;
 
 /// A call of `write`, or of `read`.
 const CALL_NS: u64 = 5_000;

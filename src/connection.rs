@@ -59,6 +59,13 @@ pub enum Reading {
     HeldBack,
 }
 
+impl Reading {
+    /// Whether the connection is on the list of those to be read from.
+    pub fn is_listed(self) -> bool {
+        matches!(self, Reading::Queued | Reading::LastLook)
+    }
+}
+
 /// Whether the client can be written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writing {

@@ -33,6 +33,9 @@ const BATCH_BYTES: u32 = 64 << 10;
 /// How many outboxes are kept for their next use. 2,000 clients that talk in each turn then allocate nothing.
 const SPARES_MAX: usize = 2048;
 
+/// So many of them may keep large buffers, for clients that ask for much in each turn.
+const LARGE_SPARES_MAX: usize = 64;
+
 /// How many batches are kept for their next use.
 const SPARE_BATCHES_MAX: usize = 512;
 
@@ -214,7 +217,7 @@ impl Fanout {
     pub fn release(&mut self, client: ClientId) {
         let Some(mut outbox) = self.outboxes.get_mut(client as usize).and_then(Option::take) else { return };
         if self.spares.len() < SPARES_MAX {
-            outbox.reset();
+            outbox.reset(self.spares.len() < LARGE_SPARES_MAX);
             self.spares.push(outbox);
         }
     }

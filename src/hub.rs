@@ -262,7 +262,7 @@ impl<T: Transport> Hub<T> {
     /// Puts the connection on the list of those to be read from.
     fn queue(&mut self, client: ClientId) {
         if let Some(connection) = self.connections.get_mut(client as usize)
-            && !matches!(connection.reading, Reading::Queued | Reading::LastLook)
+            && !connection.reading.is_listed()
         {
             connection.reading = Reading::Queued;
             self.ready.push_back(client);
@@ -297,7 +297,7 @@ impl<T: Transport> Hub<T> {
             held += connection.input.as_ref().map_or(0, |input| input.allocated_bytes());
             assert!(!self.is_too_slow(client) || self.dispatch.fanout.has_list(), "client {client} is too slow");
             assert_ne!(*phase, Phase::Closed, "closed connections are reaped");
-            let is_queued = matches!(reading, Reading::Queued | Reading::LastLook);
+            let is_queued = reading.is_listed();
             assert!(!is_queued || self.ready.contains(&client), "client {client} would be forgotten");
             let is_forgotten = *reading == Reading::Idle && *source == Source::Unread;
             assert!(!is_forgotten, "client {client} has input and waits for an event");

@@ -34,9 +34,9 @@ const DIRECT_BYTES: usize = 16 << 10;
 /// allocator, and one of them at the end of the heap keeps all that lies below it from going back to the system.
 const KEPT_BYTES_MIN: usize = 1040;
 
-/// What an outbox may keep for its next use.
-const SPARE_LINES_BYTES: usize = 4 << 10;
-const SPARE_PIECES: usize = 64;
+/// What an outbox may keep for its next use: bytes of lines, and pieces. Few may keep much.
+const SPARE: (usize, usize) = (512, 8);
+const LARGE_SPARE: (usize, usize) = (2 * GATHER_BYTES, 256);
 
 /// How many bytes are allocated for what waits. Everything that is counted holds a clone of this and takes its bytes
 /// off again when it is dropped.
@@ -407,14 +407,15 @@ impl Outbox {
         }
     }
 
-    /// Empties it, for another client to use. What it keeps is small, and counts no more.
-    pub fn reset(&mut self) {
+    /// Empties it, for another client to use. What it keeps counts no more.
+    pub fn reset(&mut self, may_be_large: bool) {
+        let (bytes, pieces) = if may_be_large { LARGE_SPARE } else { SPARE };
         self.mid_line = false;
         (self.got, self.listed) = (0, false);
         self.pieces.clear();
-        self.pieces.shrink_to(SPARE_PIECES);
+        self.pieces.shrink_to(pieces);
         self.lines.clear();
-        self.lines.shrink_to(SPARE_LINES_BYTES);
+        self.lines.shrink_to(bytes);
         (self.lines_start, self.lines_queued, self.own_bytes, self.others_bytes) = (0, 0, 0, 0);
         self.counted.set(0);
     }

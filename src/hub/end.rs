@@ -91,9 +91,11 @@ impl<T: Transport> Hub<T> {
                 self.uncount(client);
                 self.linger(client, None);
             }
-            (Phase::Lingering { until, .. }, Some(_)) => {
+            (Phase::Lingering { until, .. }, Some(stop_at)) => {
                 let patience = if self.options.drain.is_zero() { Duration::ZERO } else { CLOSE_AFTER_STOP };
-                *until = self.now + patience;
+                // One that lingered before has what is left of its time.
+                let enough = self.now.min(stop_at) + patience;
+                *until = if *until < stop_at { enough.min(*until) } else { enough };
                 self.enter_deadline(client);
             }
             _ => {}
@@ -131,9 +133,19 @@ impl<T: Transport> Hub<T> {
     /// Frees the slots of what has been closed. Only now: an event of this turn may not meet a new client in an old
     /// slot.
     pub(super) fn reap(&mut self) {
+        let mut was_listed = false;
         while let Some(client) = self.closed.pop() {
             let removed = self.connections.try_remove(client as usize);
             debug_assert!(removed.is_some(), "closed twice");
+            was_listed |= removed.is_some_and(|removed| removed.reading.is_listed());
+        }
+        if was_listed {
+            // The next client in that slot would be read from twice in a turn.
+            let connections = &self.connections;
+            let is_live = |client: ClientId| {
+                connections.get(client as usize).is_some_and(|connection| connection.reading.is_listed())
+            };
+            self.ready.retain(|&client| is_live(client));
         }
         if self.connections.is_empty() && self.connections.capacity() > 2 * super::RESERVED_CONNECTIONS_MAX {
             self.connections.shrink_to_fit();

@@ -50,7 +50,7 @@ impl<T: Transport> Hub<T> {
     fn read(&mut self, client: ClientId) {
         let Some(connection) = self.connections.get_mut(client as usize) else { return };
         // The list can still name the slot of a connection that was closed after it had been put there.
-        if !matches!(connection.reading, Reading::Queued | Reading::LastLook) {
+        if !connection.reading.is_listed() {
             return;
         }
         let was = std::mem::replace(&mut connection.reading, Reading::Idle);
@@ -139,6 +139,10 @@ impl<T: Transport> Hub<T> {
         let ended = matches!(connection.source, Source::Ended(_));
         let input = connection.input.take().or_else(|| self.spare_input.take());
         let mut input = input.unwrap_or_else(|| Box::new(Input::new(&self.memory)));
+        if ended {
+            // What could have become another protocol has not.
+            input.lines.hold(connection.beginning.end_of_input());
+        }
         let stop = match begin(connection, &mut input, &mut fresh) {
             Some(foreign) => Stop::Foreign(foreign),
             None => self.execute_each(client, &mut input, &mut fresh),
@@ -188,7 +192,6 @@ impl<T: Transport> Hub<T> {
         if matches!(connection.source, Source::Ended(End::Truncated | End::Broken)) {
             input.lines.clear();
         }
-        input.lines.hold(connection.beginning.end_of_input());
         match input.lines.finish(self.options.max_line).and_then(|found| self.execute(client, found)) {
             Some(foreign) => Stop::Foreign(foreign),
             None => Stop::NoMoreLines,
@@ -236,6 +239,9 @@ impl<T: Transport> Hub<T> {
     pub(super) fn resume(&mut self, client: ClientId) {
         let now = self.now;
         let Some(connection) = self.connections.get_mut(client as usize) else { return };
+        if connection.reading.is_listed() {
+            return;
+        }
         connection.reading = Reading::Idle;
         (connection.heard_at, connection.alive_at) = (now, now);
         if connection.source != Source::Drained || connection.has_lines() {

@@ -174,10 +174,8 @@ impl<T: Transport> Hub<T> {
     fn log_ended(&self, client: ClientId, why: &str, left_out: u64) {
         let Some(connection) = self.connections.get(client as usize) else { return };
         let (peer, waited, name) = (connection.peer, self.waiting_bytes(client), self.name(client));
-        if left_out > 0 {
-            log::info!("disconnected {left_out} more: {why}");
-        }
-        log::info!("{peer}: disconnected: {why}, {waited} bytes waited, {name}");
+        let before = if left_out > 0 { format!("{left_out} more before, ") } else { String::new() };
+        log::info!("{peer}: disconnected: {why}, {waited} bytes waited, {before}{name}");
     }
 
     /// A client has gone of itself.

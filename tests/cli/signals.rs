@@ -180,7 +180,7 @@ fn usr1_logs_the_ten_clients_for_which_most_waits() {
     let counters = parlor.line("counters", |line| line.contains("requests "));
     assert!(counters.contains("clients 13,") && counters.contains("messages 150,"), "{counters}");
     let listed: Vec<_> =
-        (0..10).map(|_| parlor.line("client", |line| line.contains("bytes wait for"))).collect();
+        (0..10).map(|_| parlor.line("client", |line| line.contains("bytes wait,"))).collect();
     assert!(
         listed[..2].iter().all(|line| line.contains("guest-11") || line.contains("guest-12")),
         "{listed:#?}"
@@ -192,7 +192,7 @@ fn usr1_logs_the_ten_clients_for_which_most_waits() {
 
     parlor.signal("USR1");
     parlor.line("counters", |line| line.contains("requests "));
-    let lines = parlor.log.iter().filter(|line| line.contains("bytes wait for")).count();
+    let lines = parlor.log.iter().filter(|line| line.contains("bytes wait,")).count();
     assert_eq!(lines, 10, "{:#?}", parlor.log);
 }
 

@@ -105,6 +105,11 @@ impl Model {
         self.nicknames.contains_key(&id)
     }
 
+    /// Whoever asks has judged the client's first bytes itself: these are lines.
+    pub fn speaks_lines(&mut self, id: Id) {
+        self.openings.remove(&id);
+    }
+
     /// The client writes a line (given without its `\n`). Who gets what because of it, in order.
     pub fn line(&mut self, id: Id, line: &[u8]) -> Vec<(Id, Expected)> {
         assert!(self.is_connected(id), "client {id} is not connected");

@@ -28,7 +28,8 @@ pub fn is_http(line: &[u8], max_line: usize) -> bool {
         bytes::Regex::new(r"(?-u)\A[!#$%&'*+.^_`|~0-9A-Za-z-]+ [^ ]+ HTTP/[0-9]+(\.[0-9]+)?\z").unwrap()
     });
     static METHOD: LazyLock<bytes::Regex> = LazyLock::new(|| bytes::Regex::new(r"(?-u)\A[A-Z]+ ").unwrap());
-    if line.len() > max_line { METHOD.is_match(line) } else { REQUEST.is_match(line) }
+    // A line that is too long is answered when so much of it is there.
+    if line.len() > max_line { METHOD.is_match(&line[..=max_line]) } else { REQUEST.is_match(line) }
 }
 
 /// What a connection's first bytes can say of another protocol.

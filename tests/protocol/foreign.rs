@@ -8,7 +8,7 @@ use crate::common::{self, Client, TestServer, is_error, join, response, say};
 fn server() -> TestServer {
     TestServer::with(|options| {
         options.max_line = 200;
-        options.listen = vec![Listen::Tcp("127.0.0.1:0".into()), Listen::Unix(common::socket_path())];
+        options.listen = vec![Listen::tcp("127.0.0.1:0"), Listen::unix(common::socket_path())];
     })
 }
 

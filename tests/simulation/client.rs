@@ -24,6 +24,9 @@ const LAST_WORDS: [&str; 6] = [
     "Wrong protocol",
 ];
 
+/// What other protocols begin with.
+const SIGNATURES: [&[u8]; 3] = [b"\x16\x03", b"PROXY ", b"\r\n\r\n\0\r\nQUIT\n"];
+
 /// How a client has left.
 #[derive(Clone, Copy, Debug)]
 pub struct Gone {
@@ -49,6 +52,7 @@ pub struct Client {
 
     /// What the hub has read, and where the next line begins that it has not carried out.
     input: Vec<u8>,
+    read_bytes: usize,
     start: usize,
     searched: usize,
     skipping: bool,
@@ -103,6 +107,7 @@ impl Client {
             nature,
             socket,
             input: Vec::new(),
+            read_bytes: 0,
             start: 0,
             searched: 0,
             skipping: false,
@@ -142,6 +147,7 @@ impl Client {
         self.reads_in_turn += 1;
         if self.gone.is_none() {
             self.input.extend_from_slice(bytes);
+            self.read_bytes += bytes.len();
         }
     }
 
@@ -158,7 +164,9 @@ impl Client {
 
     /// Whether it has closed its side, and what waits for it still goes out.
     pub fn is_finishing(&self) -> bool {
-        self.gone.is_some_and(|gone| gone.finished) && !self.wanted.is_empty() && !self.write_failed
+        let socket = self.socket();
+        let has_output = !self.wanted.is_empty() || socket.held > 0 || (socket.blocked && !socket.shut_down);
+        self.gone.is_some_and(|gone| gone.finished) && has_output && !self.write_failed
     }
 
     /// Whether it counts for the limits of clients. One that has closed its side does until it has got everything.
@@ -186,6 +194,9 @@ impl Client {
 
     /// Whether the hub has read a line that it has not carried out.
     pub fn has_line(&mut self, max_line: usize) -> bool {
+        if self.is_undecided() {
+            return false;
+        }
         let before = (self.start, self.searched, self.skipping);
         let has_line = self.find_line(max_line).is_some();
         if has_line {
@@ -276,15 +287,32 @@ impl Client {
         last_words_start == gone.written || (line_start < gone.written && gone.written < last_words_start)
     }
 
+    /// What is known of its input, for a message.
+    pub fn describe(&self) -> String {
+        let input: String = String::from_utf8_lossy(&self.input).chars().take(300).collect();
+        format!("from {} of {} bytes read: {input:?}", self.start, self.read_bytes)
+    }
+
+    /// Whether nothing of its input has been used up.
+    fn is_at_its_beginning(&self) -> bool {
+        self.start == 0 && self.input.len() == self.read_bytes
+    }
+
+    /// Whether what has come may still become another protocol.
+    fn is_undecided(&self) -> bool {
+        self.is_at_its_beginning()
+            && !self.input_ended
+            && SIGNATURES.iter().any(|signature| signature.starts_with(&self.input))
+    }
+
     /// Whether the first line that it sent and that is not blank is none of this protocol. By the shape of what the
     /// script says.
     pub fn begins_with_another_protocol(&self, max_line: usize) -> bool {
+        let is_blank = |line: &&[u8]| line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'));
         let rest = &self.input[self.start..];
-        let line = rest.split(|&byte| byte == b'\n').next().unwrap_or_default();
+        let line = rest.split(|&byte| byte == b'\n').find(|line| !is_blank(line)).unwrap_or_default();
         let letters = line.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
-        rest.starts_with(b"\x16\x03")
-            || rest.starts_with(b"PROXY ")
-            || rest.starts_with(b"\r\n\r\n\0\r\nQUIT\n")
+        SIGNATURES.iter().any(|signature| self.is_at_its_beginning() && rest.starts_with(signature))
             || line.windows(6).any(|window| window == b" HTTP/")
             || (line.len() > max_line && letters > 0 && line.get(letters) == Some(&b' '))
     }

@@ -1,58 +1,150 @@
 //! What chance comes upon too seldom.
 
-use std::cell::RefCell;
+use std::cell::Cell;
+use std::io::{self};
 use std::rc::Rc;
 use std::time::Duration;
 
 use parlor::Options;
-use parlor::hub::Hub;
-use parlor::transport::Peer;
+use parlor::chat::ClientId;
+use parlor::hub::{Event, Hub};
+use parlor::protocol::DisconnectReason;
+use parlor::transport::{Peer, Received, Sent, Transport};
 
-use crate::socket::{Faults, MadeUpStream, Socket};
+/// Gives the same input again and again, as often as it is told to, and takes all output.
+struct Talker {
+    input: Rc<Vec<u8>>,
+    times: usize,
+    writes: Rc<Cell<usize>>,
+    bytes: Rc<Cell<usize>>,
+}
 
-/// A flush in the middle of a turn finds too slow the very client whose requests have filled the turn. What is left of
-/// its input is neither carried out nor kept.
-#[test]
-fn who_is_found_too_slow_in_its_own_share_of_a_turn() {
-    let options = Options { max_pending: 20_000, ..Options::default() };
-    let mut hub = Hub::new(&options);
-    let now = Duration::ZERO;
-    let sockets =
-        [10, 1 << 20].map(|capacity| Rc::new(RefCell::new(Socket::new(0, capacity, Faults::NONE, 0))));
-    let slots = [0, 1].map(|who| hub.connect(MadeUpStream::new(&sockets[who]), Peer::Unix, now));
-    let say = |hub: &mut Hub<MadeUpStream>, who: usize, lines: &[u8]| {
-        let event = {
-            let mut socket = sockets[who].borrow_mut();
-            socket.in_flight.extend(lines);
-            socket.arrive(usize::MAX);
-            socket.event().unwrap()
-        };
-        hub.event(slots[who], event, now);
-    };
-    let join = r#"{"action":"JOIN ROOM","room_id":7}"#;
-    say(&mut hub, 0, format!("{join}\n").as_bytes());
-    hub.turn(now);
-
-    // In one turn: messages that alone do not fill it, and then enough replies.
-    let long = "x".repeat(14_000);
-    let message = format!("{{\"action\":\"SEND MESSAGE\",\"room_id\":7,\"text\":\"{long}\"}}\n");
-    say(&mut hub, 1, message.repeat(2).as_bytes());
-    say(&mut hub, 0, format!("\"{long}\"\n").repeat(4).as_bytes());
-    hub.turn(now);
-    hub.check();
-    assert_eq!(hub.counters().disconnected[1], 1, "it is too slow");
-    assert_eq!(hub.counters().requests, 1 + 2 + 1, "the one that filled the turn was the last");
-
-    // It gets its last words, and while the hub waits for the end nothing is kept for it.
-    for _ in 0..100 {
-        let event = {
-            let mut socket = sockets[0].borrow_mut();
-            socket.take(usize::MAX);
-            socket.event()
-        };
-        event.into_iter().for_each(|event| hub.event(slots[0], event, now));
-        hub.turn(now);
+impl Transport for Talker {
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
+        if self.times == 0 {
+            return Ok(Received::Nothing);
+        }
+        self.times -= 1;
+        buffer[..self.input.len()].copy_from_slice(&self.input);
+        Ok(Received::Bytes { count: self.input.len(), drained: false })
     }
-    assert!(sockets[0].borrow().shut_down);
-    assert_eq!((hub.connections_len(), hub.memory_bytes()), (2, 0));
+
+    fn send(&mut self, bytes: &[u8], _scratch: &mut Vec<u8>) -> io::Result<Sent> {
+        self.writes.set(self.writes.get() + 1);
+        self.bytes.set(self.bytes.get() + bytes.len());
+        Ok(Sent::Bytes(bytes.len()))
+    }
+
+    fn finish(&mut self, _reason: Option<DisconnectReason>) -> io::Result<bool> {
+        Ok(true)
+    }
+}
+
+const NOW: Duration = Duration::from_secs(1);
+
+/// What one turn may write, by the budget of a turn: calls, and bytes that go out in them.
+const WRITES_MAX: usize = 13_000;
+const BYTES_MAX: usize = 220 << 20;
+
+/// A hub whose clients have said `first`, and are about to say `input`, so many times each.
+fn crowd(clients: usize, first: impl Fn(usize) -> String, input: String, times: usize) -> Crowd {
+    let options = Options { max_clients: clients, ..Options::default() };
+    let mut hub = Hub::new(&options);
+    let (writes, bytes) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+    let mut ids = Vec::new();
+    for number in 0..clients {
+        let input = Rc::new(first(number).into_bytes());
+        let talker = Talker { input, times: 1, writes: writes.clone(), bytes: bytes.clone() };
+        ids.push(hub.connect(talker, Peer::Unix, NOW));
+    }
+    let mut crowd = Crowd { hub, ids, writes, bytes };
+    crowd.wake();
+    crowd.turn_until_quiet();
+    let input = Rc::new(input.into_bytes());
+    for &client in &crowd.ids {
+        let talker = crowd.hub.transport_mut(client).unwrap();
+        (talker.input, talker.times) = (input.clone(), times);
+    }
+    crowd
+}
+
+struct Crowd {
+    hub: Hub<Talker>,
+    ids: Vec<ClientId>,
+    writes: Rc<Cell<usize>>,
+    bytes: Rc<Cell<usize>>,
+}
+
+impl Crowd {
+    fn wake(&mut self) {
+        for &client in &self.ids {
+            self.hub.event(client, Event { readable: true, ..Event::default() }, NOW);
+        }
+    }
+
+    /// One turn. What it has written is within the bounds.
+    fn turn(&mut self) {
+        (self.writes.set(0), self.bytes.set(0));
+        self.hub.turn(NOW);
+        let (writes, bytes) = (self.writes.get(), self.bytes.get());
+        assert!(writes <= WRITES_MAX && bytes <= BYTES_MAX, "{writes} writes of {bytes} bytes in one turn");
+    }
+
+    fn turn_until_quiet(&mut self) {
+        while self.hub.wait(NOW) == Some(Duration::ZERO) {
+            self.turn();
+        }
+    }
+}
+
+fn join(room: usize) -> String {
+    format!("{{\"action\":\"JOIN ROOM\",\"room_id\":{room}}}\n")
+}
+
+fn send(room: usize) -> String {
+    format!("{{\"action\":\"SEND MESSAGE\",\"room_id\":{room},\"text\":\"{}\"}}\n", "x".repeat(100))
+}
+
+/// Everybody in a large room sends as much at once as a socket holds.
+#[test]
+fn a_crowd_that_talks_all_at_once_does_not_make_turns_long() {
+    let lines = send(1).repeat(400);
+    let mut crowd = crowd(300, |_| join(1), lines, 1);
+    crowd.wake();
+    crowd.turn_until_quiet();
+    let counters = crowd.hub.counters();
+    assert_eq!((counters.errors, counters.messages), (0, 300 * 400));
+}
+
+/// Senders that alternate between two large rooms: each line is another batch.
+#[test]
+fn a_crowd_that_alternates_between_rooms_does_not_make_turns_long() {
+    let lines = (send(1) + &send(2)).repeat(100);
+    let mut crowd = crowd(1000, |_| join(1) + &join(2), lines, 0);
+    for &client in &crowd.ids[..50] {
+        crowd.hub.transport_mut(client).unwrap().times = 1;
+    }
+    crowd.wake();
+    crowd.turn_until_quiet();
+    let counters = crowd.hub.counters();
+    assert_eq!((counters.errors, counters.messages), (0, 50 * 200));
+}
+
+/// A room that is larger than what one turn may write to: the rest follows, in order, before anybody is read.
+#[test]
+fn a_flush_that_is_too_long_goes_on_in_the_next_turn() {
+    let mut crowd = crowd(30_000, |_| join(1), send(1), 0);
+    crowd.hub.transport_mut(crowd.ids[7]).unwrap().times = 1;
+    crowd.wake();
+    let before = crowd.hub.counters();
+    crowd.turn();
+    // What comes now waits until everybody has got the first.
+    crowd.hub.transport_mut(crowd.ids[9]).unwrap().times = 1;
+    crowd.hub.event(crowd.ids[9], Event { readable: true, ..Event::default() }, NOW);
+    crowd.turn();
+    assert_eq!(crowd.hub.counters().messages, before.messages + 1);
+    crowd.turn_until_quiet();
+    let after = crowd.hub.counters();
+    assert_eq!(after.messages, before.messages + 2);
+    assert!(after.writes - before.writes >= 60_000, "{}", after.writes - before.writes);
 }

@@ -20,6 +20,7 @@ use crate::trace::{self, Entry, Who};
 use crate::wanted::Wanted;
 
 const LINGER: Duration = Duration::from_secs(5);
+const CLOSE_AFTER_STOP: Duration = Duration::from_secs(1);
 const FINISH_WITHOUT_PROGRESS: Duration = Duration::from_secs(60);
 
 /// Of more than so many that are kept for their last words, the oldest are not.
@@ -252,9 +253,14 @@ impl Simulation {
         self.options.max_memory < 1 << 20
     }
 
-    /// How long a connection is kept for its last words.
-    fn linger(&self) -> Duration {
-        if self.stopped_at.is_some() { self.options.drain } else { LINGER }
+    /// Until when a connection may be kept for its last words. When the server stops, it is kept for at most `--drain`
+    /// while something waits to be written, and a second more for the peer to close.
+    fn latest_end(&self, gone: Gone) -> Duration {
+        let own = gone.at + LINGER;
+        let Some(stopped_at) = self.stopped_at else { return own };
+        let drain = self.options.drain;
+        let end = stopped_at + drain + if drain.is_zero() { Duration::ZERO } else { CLOSE_AFTER_STOP };
+        if gone.at < stopped_at { own.min(end) } else { end }
     }
 
     fn own_bytes_max(&self) -> usize {
@@ -285,7 +291,7 @@ impl Simulation {
             _ => self.stopped_at.is_some(),
         };
         if !right || client.refused != (words == "Too many clients") {
-            return Err(format!("{words:?} is not why"));
+            return Err(format!("{words:?} is not why: {}", client.describe()));
         }
         if cut && !gone.finished && !client.was_cut_at_once(gone) {
             return Err(format!("{words:?}: what waited was not dropped: {gone:?}"));
@@ -322,9 +328,7 @@ impl Simulation {
         client.earn(self.options.rate, self.now);
         let is_throttled = is_client && self.options.rate > 0 && client.allowance < 1.0;
         let slot = client.slot;
-        if !is_throttled {
-            println!("slot {slot} {}", self.hub.describe(slot));
-        }
+        if !is_throttled { println!("slot {slot} {}", self.hub.describe(slot)); }
         let client = &mut self.clients[who];
         assert!(
             is_throttled,
@@ -340,7 +344,7 @@ impl Simulation {
     fn judge_deadline(&self, who: Who, wait: Option<Duration>) {
         let client = &self.clients[who];
         let deadline = match client.gone {
-            Some(Gone { finished: false, at, .. }) => {
+            Some(gone @ Gone { finished: false, .. }) => {
                 let socket = client.socket();
                 let is_over = client.last_words.is_some()
                     && client.input_ended
@@ -349,7 +353,7 @@ impl Simulation {
                     && !socket.blocked
                     && !socket.edge;
                 assert!(!is_over, "client {who} has got its last words and has closed its side");
-                at + self.linger()
+                self.latest_end(gone)
             }
             Some(Gone { .. }) if client.said_goodbye && client.wanted.is_empty() => return,
             Some(Gone { at, .. }) => {
@@ -372,16 +376,13 @@ impl Simulation {
         };
         // One look at its socket comes before the end.
         let is_looked_at = client.gone.is_none() && wait == Some(Duration::ZERO);
-        assert!(
-            self.now < deadline || is_looked_at,
-            "client {who} should have been closed by now: {:?}",
-            client.gone
-        );
+        assert!(self.now < deadline || is_looked_at, "client {who} should have been closed by now: {:?} {}", client.gone, self.hub.describe(client.slot));
         let woken = wait.is_some_and(|wait| self.now + wait <= deadline);
         assert!(
-            woken,
-            "client {who} has time until {deadline:?}, it is {:?} and the hub waits {wait:?}",
-            self.now
+            woken || is_looked_at,
+            "client {who} has time until {deadline:?}, it is {:?} and the hub waits {wait:?}: {}",
+            self.now,
+            self.hub.describe(client.slot)
         );
     }
 
@@ -419,8 +420,10 @@ impl Simulation {
         if self.has_little_memory() && !client.unfinished.is_empty() {
             return;
         }
+        let is_told = client.last_words.is_some();
+        let stop_is_over = self.stopped_at.is_some() && is_told && passed(client.written_at, CLOSE_AFTER_STOP);
         assert!(
-            (client.last_words.is_some() && client.input_ended) || passed(gone.at, self.linger()),
+            (is_told && client.input_ended) || passed(gone.at, LINGER) || stop_is_over,
             "client {who} was closed and not told why, or not waited for: {:?}",
             client.last_words
         );

@@ -15,7 +15,7 @@ use crate::client::Client;
 use crate::common::random::Random;
 use crate::model::Model;
 use crate::options;
-use crate::script::{Nature, Reads, Script};
+use crate::script::{self, Nature, Reads, Script};
 use crate::socket::{Faults, Kind, MadeUpStream, Socket};
 use crate::trace::{self, Who};
 
@@ -236,6 +236,9 @@ impl Simulation {
             takes_more: self.random.once_in(4),
             end: *self.random.one_of(&[&None, &None, &None, &Some(End::Goodbye), &Some(End::Truncated)]),
         };
+        if self.random.once_in(20) {
+            socket.in_flight.extend(script::another_protocol(&mut self.random));
+        }
         let socket = Rc::new(RefCell::new(socket));
         let address = (!self.random.once_in(4)).then(|| IpAddr::from([10, 0, 0, self.random.below(3) as u8]));
         let may = self.may_connect(address);
@@ -256,6 +259,7 @@ impl Simulation {
         assert!(may != client.refused || !is_sure, "client {who}: the limit of clients");
         if !client.refused {
             self.model.connect(who);
+            self.model.speaks_lines(who);
             self.model.learn(who, &nickname).unwrap();
         }
         if self.random.once_in(300) {

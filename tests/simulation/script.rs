@@ -99,6 +99,20 @@ impl Script {
     }
 }
 
+/// What a connection may begin with instead of lines; or nearly so, and then they are lines.
+pub fn another_protocol(random: &mut Random) -> &'static [u8] {
+    random.one_of(&[
+        &b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..],
+        b"\n \nPOST /x HTTP/1.0\r\n\r\n{\"action\":\"JOIN ROOM\",\"room_id\":7}\n",
+        b"\x16\x03\x01\x02\x00\x01\x00",
+        b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n",
+        b"\r\n\r\n\0\r\nQUIT\n!",
+        b"PROX",
+        b"\r\n\r\n\0\r\n",
+        b"\x16",
+    ])
+}
+
 fn nested(random: &mut Random) -> Vec<u8> {
     let depth = random.below(20_000);
     let mut line = b"[".repeat(depth);

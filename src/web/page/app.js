@@ -20,13 +20,15 @@ let nickname = store.get('sessionStorage', 'nickname') ?? store.get('localStorag
 let known = null;
 let nameAttempts = 0;
 let nameTimer = 0;
-let wasInside = false;
+/** The dialog is open for somebody who has neither a name nor a room yet. */
+let isAtDoor = false;
 
 const connection = new Connection(new URL('ws', location.href.replace(/^http/, 'ws')), {
   opened: enter,
   message: receive,
   lost: leaveAll,
-  probe: () => takeName(),
+  // To ask for the name that one has changes nothing. Without one the attempts to get it are probes enough.
+  probe: () => known !== null && takeName(),
 });
 
 // The line
@@ -52,7 +54,7 @@ function leaveAll(words, code, wasOpen) {
   }
   const why = words ? explained(words) : navigator.onLine ? explainedCode(code, wasOpen) : 'Your device is offline.';
   say(`${why} Trying again…`, 'retry');
-  if (!wasInside && $('welcome').open) $('name-error').textContent = `${why} Trying again…`;
+  if (isAtDoor) $('name-error').textContent = `${why} Trying again…`;
 }
 
 /** Says something about the connection, and offers what one can do about it. */
@@ -65,8 +67,8 @@ function say(text, button = null) {
 
 // The name
 
-/** Asks the server for a name, and tells whether it was given. `inDialog`: somebody waits for it there. */
-async function takeName(wanted = nickname, inDialog = !wasInside && $('welcome').open) {
+/** Asks the server for a name. `inDialog`: it was typed there, and what comes of it is told there. */
+async function takeName(wanted = nickname, inDialog = isAtDoor) {
   clearTimeout(nameTimer);
   try {
     await connection.request({ action: 'LOGIN NICK', nickname: wanted });
@@ -76,7 +78,6 @@ async function takeName(wanted = nickname, inDialog = !wasInside && $('welcome')
   }
   nickname = known = wanted;
   nameAttempts = 0;
-  wasInside = true;
   store.set('localStorage', 'nickname', known);
   store.set('sessionStorage', 'nickname', known);
   say('');
@@ -98,9 +99,10 @@ function nameRefused(message, inDialog) {
 function openWelcome(error = '') {
   $('nickname').value = nickname;
   $('enter-room').value = roomOfLink() || 'lobby';
-  $('first-room').hidden = rooms.size > 0 || wasInside;
-  $('cancel').hidden = !wasInside;
-  $('welcome-title').textContent = wasInside ? 'Change your nickname' : 'Come in';
+  isAtDoor = known === null && rooms.size === 0;
+  $('first-room').hidden = !isAtDoor;
+  $('cancel').hidden = isAtDoor;
+  $('welcome-title').textContent = isAtDoor ? 'Come in' : 'Change your nickname';
   if (!$('welcome').open) $('welcome').showModal();
   nameError(error);
 }
@@ -118,10 +120,10 @@ function submitWelcome() {
   $('name-error').textContent = '';
   if (!$('first-room').hidden) open(wellFormed($('enter-room').value.trim()) || 'lobby');
   $('first-room').hidden = true;
-  if (!wasInside) nickname = wanted;
+  if (isAtDoor) nickname = wanted;
   if (connection.isOpen) takeName(wanted, true);
-  else if (wasInside) nameError('You are not connected. Try it again when you are.');
-  else connect();
+  else if (isAtDoor) connect();
+  else nameError('You are not connected. Try it again when you are.');
 }
 
 function connect() {
@@ -286,7 +288,7 @@ function fitText() {
 
 /** Not with a finger: a keyboard would cover half of the screen. */
 function focusText() {
-  if (active && matchMedia('(pointer: fine)').matches) $('text').focus({ preventScroll: true });
+  if (active && !matchMedia('(pointer: coarse)').matches) $('text').focus({ preventScroll: true });
 }
 
 // Controls
@@ -320,11 +322,12 @@ on('retry', 'click', connect);
 on('cancel', 'click', () => $('welcome').close());
 // The attempts at one's old name rest while one thinks of another.
 on('welcome', 'close', () => {
+  isAtDoor = false;
   if (known === null && connection.isOpen) takeName();
   focusText();
 });
 // Before one has a name there is nothing behind the dialog.
-on('welcome', 'cancel', (event) => { if (!wasInside) event.preventDefault(); });
+on('welcome', 'cancel', (event) => { if (isAtDoor) event.preventDefault(); });
 on('add', 'click', () => ($('add').getAttribute('aria-expanded') === 'true' ? closeJoin() : openJoin()));
 on('leave', 'click', () => leave(active));
 on('more', 'click', () => { active.toEnd(); active.log.focus(); });

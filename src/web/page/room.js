@@ -41,7 +41,7 @@ export class Room {
     this.#changed = changed;
     this.log = element('div', { className: 'log', hidden: true, tabIndex: 0 });
     this.log.setAttribute('role', 'log');
-    this.log.setAttribute('aria-label', 'Messages');
+    this.log.setAttribute('aria-label', `Messages in ${name}`);
     this.log.addEventListener('scroll', () => this.#look(), { passive: true });
     new ResizeObserver(() => this.#keepPlace()).observe(this.log);
     this.badge = element('span', { className: 'badge', hidden: true });

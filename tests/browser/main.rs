@@ -1,0 +1,375 @@
+//! The page in a real browser: Chromium, headless, against the binary. Where none is installed these tests say so and
+//! are passed over, unless `PARLOR_DEMAND_PROGRAMS` is set.
+
+#[allow(dead_code)]
+#[path = "../common/process.rs"]
+mod process;
+mod webdriver;
+
+use std::sync::{Mutex, MutexGuard};
+
+use process::{Client, Parlor};
+use serde_json::{Value, json};
+use webdriver::{Browser, Driver};
+
+/// The log that one sees.
+const LOG: &str = "document.querySelector('.log:not([hidden])')";
+const ENTER: &str = "\u{e007}";
+const TAB: &str = "\u{e004}";
+
+/// Browsers are large: one test at a time.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// A server with a page and a port for lines.
+struct House {
+    parlor: Parlor,
+    /// `HOST:PORT` of the page, and of the lines.
+    web: String,
+    lines: String,
+}
+
+impl House {
+    fn open() -> House {
+        House::open_at("127.0.0.1:0")
+    }
+
+    fn open_at(web: &str) -> House {
+        let web = format!("http:{web}");
+        let mut parlor = Parlor::start(&["--listen", &web, "--listen", "127.0.0.1:0"]);
+        let (web, lines) = (parlor.address(), parlor.address());
+        House { parlor, web: web.strip_prefix("http:").expect("the page's address").into(), lines }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/", self.web)
+    }
+
+    /// Somebody on TCP.
+    fn client(&self, nickname: &str, rooms: &[&str]) -> Client {
+        let mut client = Client::connect_when_ready(&self.lines);
+        let login = json!({"action": "LOGIN NICK", "nickname": nickname});
+        assert_eq!(client.ask(&login.to_string()), "OK");
+        for room in rooms {
+            let join = json!({"action": "JOIN ROOM", "room_id": room});
+            assert_eq!(client.ask(&join.to_string()), "OK");
+        }
+        client
+    }
+}
+
+/// Says something in a room.
+fn say(client: &mut Client, room: &str, text: &str) {
+    client.send(&json!({"action": "SEND MESSAGE", "room_id": room, "text": text}).to_string());
+}
+
+/// Waits for a message that reaches a client on TCP.
+fn expect(client: &mut Client, room: &str, author: &str, text: &str) {
+    let wanted = json!({"action": "GET MESSAGE", "room_id": room, "author": author, "text": text});
+    loop {
+        let line: Value = serde_json::from_str(&client.line().expect("a message, not the end")).unwrap();
+        if line == wanted {
+            return;
+        }
+    }
+}
+
+/// Enters by way of the dialog.
+fn enter(browser: &Browser, nickname: &str) {
+    browser.wait("document.getElementById('welcome').open");
+    browser.fill("#nickname", nickname);
+    browser.type_into("#nickname", ENTER);
+    browser.wait("!document.getElementById('welcome').open");
+}
+
+fn write(browser: &Browser, text: &str) {
+    browser.type_into("#text", text);
+    browser.type_into("#text", ENTER);
+}
+
+/// Waits for a message in the log that one sees.
+fn sees(browser: &Browser, author: &str, text: &str) {
+    let script = "return [...document.querySelectorAll('.log:not([hidden]) .message')].some((row) =>
+        row.querySelector('.author').textContent === arguments[0] && row.querySelector('.body').textContent === arguments[1])";
+    let call = format!("(function () {{ {script} }})({}, {})", json!(author), json!(text));
+    browser.wait(&call);
+}
+
+/// Nobody was asked but the server, and nothing was said in the console.
+fn is_clean(browser: &Browser, house: &House) {
+    assert_eq!(browser.console(), Vec::<String>::new());
+    let (page, socket) = (house.url(), format!("ws://{}/ws", house.web));
+    let requests = browser.requests();
+    assert!(requests.contains(&socket), "{requests:?}");
+    let elsewhere = requests.iter().filter(|url| !url.starts_with(&page) && **url != socket);
+    assert_eq!(elsewhere.collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
+#[test]
+fn people_in_browsers_and_on_tcp_talk_in_one_room() {
+    let _alone = alone();
+    let Some(driver) = Driver::start() else { return };
+    let house = House::open();
+    let mut carol = house.client("Carol", &["café", "news"]);
+    let (anna, bob) = (driver.browser(), driver.browser());
+    // A link opens a room; the name of the room stands in the dialog already.
+    anna.visit(&format!("{}#caf%C3%A9", house.url()));
+    anna.wait("document.getElementById('enter-room').value === 'café'");
+    enter(&anna, "Anna");
+    bob.visit(&format!("{}#caf%C3%A9", house.url()));
+    // A name that is in use is told where it was typed.
+    bob.type_into("#nickname", "Anna\u{e007}");
+    bob.wait("document.getElementById('name-error').textContent.includes('Somebody else has this name')");
+    enter(&bob, "Bob");
+
+    write(&anna, "hello from Anna");
+    sees(&bob, "Anna", "hello from Anna");
+    expect(&mut carol, "café", "Anna", "hello from Anna");
+    write(&bob, "hello from Bob");
+    sees(&anna, "Bob", "hello from Bob");
+    say(&mut carol, "café", "hello from Carol");
+    sees(&anna, "Carol", "hello from Carol");
+    // One's own messages are set apart, others' are not.
+    let own = "[...document.querySelectorAll('.own .author')].map((author) => author.textContent)";
+    assert_eq!(anna.value(own), json!(["Anna"]));
+    assert_eq!(bob.value(own), json!(["Bob"]));
+    // An author has one colour everywhere.
+    let colour = "[...document.querySelectorAll('.author')].find((author) => author.textContent === 'Carol').style.getPropertyValue('--hue')";
+    sees(&bob, "Carol", "hello from Carol");
+    assert_eq!(anna.value(colour), bob.value(colour));
+
+    // A second room, while people talk in the first.
+    anna.type_into("#join-room", "news\u{e007}");
+    anna.wait("document.getElementById('room-name').textContent === 'news' && location.hash === '#news'");
+    for number in 0..3 {
+        say(&mut carol, "café", &format!("unread {number}"));
+    }
+    anna.wait("document.querySelector('#rooms li .badge').innerText.startsWith('3')");
+    anna.wait("document.title.startsWith('(3) ')");
+    say(&mut carol, "news", "this is read at once");
+    sees(&anna, "Carol", "this is read at once");
+    anna.click("#rooms li:first-child button");
+    sees(&anna, "Carol", "unread 2");
+    anna.wait("document.querySelector('.log:not([hidden]) .divider') !== null");
+    anna.wait("document.querySelector('#rooms li .badge').hidden && document.title.startsWith('\\u2068')");
+    // The link of a room, followed while the page is open.
+    anna.run("location.hash = 'another%20room'", json!([]));
+    anna.wait("document.getElementById('room-name').textContent === 'another room'");
+    anna.wait("document.querySelectorAll('#rooms li').length === 3");
+
+    is_clean(&anna, &house);
+    is_clean(&bob, &house);
+}
+
+#[test]
+fn texts_reach_the_page_as_text() {
+    let _alone = alone();
+    let Some(driver) = Driver::start() else { return };
+    let house = House::open();
+    let browser = driver.browser();
+    browser.visit(&format!("{}#x", house.url()));
+    enter(&browser, "Anna");
+    let mut mallory = house.client("<b>Mallory</b> & \"Co\"", &[]);
+    let author = "<b>Mallory</b> & \"Co\"";
+
+    let markup = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>&amp;";
+    say(&mut mallory, "x", markup);
+    sees(&browser, author, markup);
+    assert_eq!(browser.value("document.querySelectorAll('.log img, .log script, .log b').length"), 0);
+    assert_ne!(browser.value("document.title"), "owned");
+
+    // A text that turns the writing direction around does so within itself only.
+    let turned = "abc \u{202e}fed";
+    say(&mut mallory, "x", turned);
+    sees(&browser, author, turned);
+    assert_eq!(
+        browser.value(
+            "[...document.querySelectorAll('.author, .body')].every((node) => /isolate|plaintext/.test(getComputedStyle(node).unicodeBidi))"
+        ),
+        true
+    );
+
+    // Links: only to the web, and without a way back.
+    say(
+        &mut mallory,
+        "x",
+        "javascript:alert(1) (see https://a.example/b_(c).) data:text/html,x https://me@b.example ftp://c",
+    );
+    browser.wait("document.querySelectorAll('.body a').length > 0");
+    let links = "[...document.querySelectorAll('.body a')].map((link) => [link.href, link.rel, link.target])";
+    assert_eq!(browser.value(links), json!([["https://a.example/b_(c)", "noopener noreferrer", "_blank"]]));
+
+    // A long text is all there, but does not take all the room.
+    let long = "0123456789".repeat(1000);
+    say(&mut mallory, "x", &long);
+    sees(&browser, author, &long);
+    assert_eq!(browser.value("document.documentElement.scrollWidth <= innerWidth"), true);
+    let height = "document.querySelector('.folded').clientHeight";
+    assert!(browser.value(height).as_u64().unwrap() < 300);
+    browser.click(".folded ~ button");
+    browser.wait("document.querySelector('.folded') === null");
+
+    // What does not fit comes back to its author, with a word.
+    browser.run("document.getElementById('text').value = 'x'.repeat(200000)", json!([]));
+    browser.type_into("#text", ENTER);
+    browser.wait("document.getElementById('send-error').textContent.includes('too long')");
+    assert_eq!(browser.value("document.getElementById('text').value.length"), 200_000);
+    is_clean(&browser, &house);
+}
+
+#[test]
+fn a_server_that_goes_and_comes_back_costs_nothing_on_the_screen() {
+    let _alone = alone();
+    let Some(driver) = Driver::start() else { return };
+    let house = House::open();
+    let browser = driver.browser();
+    browser.visit(&format!("{}#x", house.url()));
+    enter(&browser, "Anna");
+    browser.type_into("#join-room", "y\u{e007}");
+    browser.wait("document.querySelectorAll('#rooms li').length === 2");
+    browser.click("#rooms li:first-child button");
+    let mut bob = house.client("Bob", &["x"]);
+    for number in 0..60 {
+        say(&mut bob, "x", &format!("message {number}"));
+    }
+    sees(&browser, "Bob", "message 59");
+    is_clean(&browser, &house);
+    // One reads further up, and has begun to write.
+    browser.run(&format!("{LOG}.scrollTop = 500"), json!([]));
+    browser.wait("!document.getElementById('more').hidden");
+    browser.type_into("#text", "not sent yet");
+    let place = format!("{LOG}.scrollTop");
+    assert_eq!(browser.value(&place), 500);
+    // News below does not move what one reads, and is counted.
+    say(&mut bob, "x", "below");
+    browser.wait("document.getElementById('more').textContent.includes('1 new message')");
+    assert_eq!(browser.value(&place), 500);
+
+    let web = house.web.clone();
+    house.parlor.stop();
+    browser.wait("document.getElementById('status').textContent.includes('Trying again')");
+    browser.type_into("#text", ENTER);
+    browser.wait("document.getElementById('send-error').textContent.includes('Your text stays here')");
+    // The bar above has made the log smaller; one still reads the same.
+    assert_eq!(browser.value(&place), 500);
+
+    let house = House::open_at(&web);
+    browser.wait("document.getElementById('status').textContent === ''");
+    browser.wait("document.getElementById('send-error').textContent === ''");
+    assert_eq!(browser.value(&place), 500);
+    assert_eq!(browser.value("document.getElementById('text').value"), "not sent yet");
+    let mark = format!("{LOG}.innerText.includes('Messages may be missing here')");
+    browser.wait(&mark);
+    sees(&browser, "Bob", "message 0");
+    sees(&browser, "Bob", "below");
+
+    // It is in its rooms again, under its name.
+    let mut bob = house.client("Bob", &["x", "y"]);
+    browser.type_into("#text", ENTER);
+    expect(&mut bob, "x", "Anna", "not sent yet");
+    sees(&browser, "Anna", "not sent yet");
+    say(&mut bob, "y", "in the other room");
+    browser.wait("document.querySelector('#rooms li:last-child .badge').innerText.startsWith('1')");
+    browser.click("#rooms li:last-child button");
+    browser.wait(&mark);
+    sees(&browser, "Bob", "in the other room");
+
+    // What the browser itself says of a server that is not there is all that the console has.
+    let console = browser.console();
+    assert!(console.iter().all(|line| line.contains("WebSocket connection to")), "{console:?}");
+}
+
+#[test]
+fn a_name_is_kept_for_the_next_visit_and_waited_for() {
+    let _alone = alone();
+    let Some(driver) = Driver::start() else { return };
+    let house = House::open();
+    let browser = driver.browser();
+    browser.visit(&format!("{}#x", house.url()));
+    enter(&browser, "Anna");
+    browser.visit("about:blank");
+    // Somebody takes the name as soon as it is free.
+    let mut other = house.client("other", &["x"]);
+    let login = json!({"action": "LOGIN NICK", "nickname": "Anna"}).to_string();
+    while other.ask(&login) != "OK" {}
+
+    // Until it is free again one can read, but not write under another name.
+    browser.visit(&format!("{}#x", house.url()));
+    browser.wait("document.getElementById('status').textContent.includes('still in use')");
+    let mut bob = house.client("Bob", &["x"]);
+    say(&mut bob, "x", "who is there?");
+    sees(&browser, "Bob", "who is there?");
+    say(&mut other, "x", "I am the other Anna");
+    sees(&browser, "Anna", "I am the other Anna");
+    assert_eq!(browser.value("document.querySelectorAll('.own').length"), 0);
+    browser.type_into("#text", &format!("it is me{ENTER}"));
+    browser.wait("document.getElementById('send-error').textContent.includes('Your text stays here')");
+    drop(other);
+    browser.wait("document.getElementById('status').textContent === ''");
+    browser.type_into("#text", ENTER);
+    expect(&mut bob, "x", "Anna", "it is me");
+
+    // Another name; the messages that follow are one's own, too.
+    browser.click("#name");
+    browser.fill("#nickname", "Bob");
+    browser.type_into("#nickname", ENTER);
+    browser.wait("document.getElementById('name-error').textContent.includes('Somebody else has this name')");
+    enter(&browser, "Hanna");
+    write(&browser, "a new name");
+    expect(&mut bob, "x", "Hanna", "a new name");
+    browser.wait("[...document.querySelectorAll('.own .author')].at(-1).textContent === 'Hanna'");
+    is_clean(&browser, &house);
+}
+
+#[test]
+fn a_phone_and_a_keyboard_are_enough() {
+    let _alone = alone();
+    let Some(driver) = Driver::start() else { return };
+    let house = House::open();
+    let browser = driver.browser();
+    browser.resize(320, 568);
+    browser.visit(&house.url());
+    // From here on only keys.
+    browser.wait("document.activeElement.id === 'nickname'");
+    browser.press("A");
+    browser.press(TAB);
+    browser.press(TAB);
+    browser.press(ENTER);
+    browser
+        .wait("document.activeElement.id === 'text' && document.getElementById('status').textContent === ''");
+    let mut bob = house.client("Bob", &["lobby"]);
+    for number in 0..30 {
+        say(&mut bob, "lobby", &format!("message {number}"));
+    }
+    sees(&browser, "Bob", "message 29");
+    ["h", "i", ENTER].iter().for_each(|key| browser.press(key));
+    expect(&mut bob, "lobby", "A", "hi");
+    sees(&browser, "A", "hi");
+
+    // Nothing is wider than the screen, and the newest message is seen, also when the phone's keyboard has come up.
+    let last_is_seen =
+        "(() => { const last = [...document.querySelectorAll('.message')].at(-1).getBoundingClientRect();
+        const field = document.getElementById('composer').getBoundingClientRect();
+        return last.bottom <= field.top && last.top > 0 && field.bottom <= innerHeight; })()";
+    browser.wait(last_is_seen);
+    assert_eq!(browser.value("document.documentElement.scrollWidth"), 320);
+    browser.resize(320, 290);
+    browser.wait(&format!("innerHeight === 290 && {last_is_seen}"));
+    browser.resize(320, 568);
+    browser.wait(&format!("innerHeight === 568 && {last_is_seen}"));
+
+    // Another room, and back.
+    browser.run("document.getElementById('add').focus()", json!([]));
+    browser.press(ENTER);
+    browser.wait("document.activeElement.id === 'join-room'");
+    ["n", "e", "w", ENTER].iter().for_each(|key| browser.press(key));
+    browser.wait("document.getElementById('room-name').textContent === 'new'");
+    browser.wait("document.querySelectorAll('#rooms [aria-current]').length === 1");
+    browser.run("document.querySelector('#rooms button').focus()", json!([]));
+    browser.press(ENTER);
+    browser.wait("document.getElementById('room-name').textContent === 'lobby'");
+    sees(&browser, "A", "hi");
+    is_clean(&browser, &house);
+}
