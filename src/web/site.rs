@@ -196,8 +196,7 @@ fn without_body(request: &Request) -> Result<(), Response> {
 fn send_file(file: &File, tag: &str, request: &Request, host: &Authority) -> Response {
     let mut fields = format!(
         "ETag: {tag}\r\nCache-Control: no-cache\r\nContent-Security-Policy: {}\r\n\
-         X-Frame-Options: DENY\r\nReferrer-Policy: no-referrer\r\nCross-Origin-Resource-Policy: same-origin\r\n\
-         Cross-Origin-Opener-Policy: same-origin\r\n",
+         X-Frame-Options: DENY\r\nReferrer-Policy: no-referrer\r\nCross-Origin-Resource-Policy: same-origin\r\n",
         policy(host)
     );
     let is_known = |known: &str| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag;
