@@ -88,10 +88,14 @@ impl Outgoing {
             return Ok(Sent::Blocked);
         }
         debug_assert!(!self.closed || self.left > 0, "nothing follows a Close");
-        frame(lines, self.left as usize, scratch);
-        match transport.send(scratch, &mut Vec::new())? {
-            Sent::Bytes(written) => Ok(Sent::Bytes(self.account(lines, written))),
-            Sent::Blocked => Ok(Sent::Blocked),
+        let (frames, whole) = frame(lines, self.left as usize, scratch);
+        match (transport.send(frames, &mut Vec::new())?, whole) {
+            (Sent::Bytes(written), Some(taken)) if written == frames.len() => {
+                self.left = 0;
+                Ok(Sent::Bytes(taken))
+            }
+            (Sent::Bytes(written), _) => Ok(Sent::Bytes(self.account(lines, written))),
+            (Sent::Blocked, _) => Ok(Sent::Blocked),
         }
     }
 
@@ -197,58 +201,60 @@ fn push_control(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
     out.extend_from_slice(payload);
 }
 
-/// Puts the frames for as many of `lines` as one write should have into `out`. The first line begins after its head where
-/// `left` is not 0: so much of it is left. Ends amid a line only where that is longer than a write should be.
+/// The frames for as many of `lines` as one write should have, put together in `scratch`, and how many bytes of the lines
+/// they stand for. The first line begins after its head where `left` is not 0: so much of it is left. Where a line is longer
+/// than a write should be, the frames end amid it, and for how much they stand has to be counted.
 ///
-/// Members of a room mostly get the same lines, one after the other. So what is in `out` from the last time is looked at
-/// first: to find that it fits takes a third of what framing takes.
-fn frame(lines: &[u8], left: usize, out: &mut Vec<u8>) {
-    if left == 0 && are_frames_of(lines, out) {
-        return;
-    }
+/// Members of a room mostly get the same lines, one after the other. So the lines are kept behind their frames, and
+/// compared first. `scratch` is used by nobody but this.
+fn frame<'a>(lines: &[u8], left: usize, scratch: &'a mut Vec<u8>) -> (&'a [u8], Option<usize>) {
+    let known = if left == 0 { framed(lines, scratch) } else { None };
+    let (frames, whole) = match known {
+        Some(frames) => (frames, Some(lines.len())),
+        None => put_together(lines, left, scratch),
+    };
+    (scratch.get(..frames).unwrap_or_default(), whole)
+}
+
+/// The length of the frames in `scratch`, if they are of these lines, all of them.
+fn framed(lines: &[u8], scratch: &[u8]) -> Option<usize> {
+    let (rest, length) = scratch.split_last_chunk()?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
+    (rest.get(length..)? == lines).then_some(length)
+}
+
+/// Puts frames together, and behind them what [`framed`] goes by: the lines and the length of the frames, or a length that
+/// none have where this is not about all the lines. That length, and for how much of the lines they stand.
+fn put_together(lines: &[u8], left: usize, out: &mut Vec<u8>) -> (usize, Option<usize>) {
     out.clear();
     let mut next = 0;
+    let mut is_whole = true;
     if left > 0 {
-        push_part(lines.get(..left).unwrap_or_default(), out);
+        is_whole = push_part(lines.get(..left).unwrap_or_default(), out);
         next = left + 1;
     }
     while out.len() < FRAMED_BYTES
         && let Some(line) = first_line(lines.get(next..).unwrap_or_default())
     {
         push_own_head(out, Opcode::Text, line.len());
-        push_part(line, out);
+        is_whole = push_part(line, out);
         next += line.len() + 1;
     }
+    let frames = out.len();
+    let mut length = u64::MAX;
+    if left == 0 && is_whole && next == lines.len() {
+        out.extend_from_slice(lines);
+        length = frames as u64;
+    }
+    out.extend_from_slice(&length.to_le_bytes());
+    (frames, is_whole.then_some(next))
 }
 
-/// Appends a payload, or as much of it as still fits into a write.
-fn push_part(payload: &[u8], out: &mut Vec<u8>) {
+/// Appends a payload, or as much of it as still fits into a write. Whether that is all.
+fn push_part(payload: &[u8], out: &mut Vec<u8>) -> bool {
     let most = (2 * FRAMED_BYTES).saturating_sub(out.len());
     out.extend_from_slice(payload.get(..most).unwrap_or(payload));
-}
-
-/// Whether `frames`, whatever they are, are the frames of all of these lines.
-fn are_frames_of(mut lines: &[u8], mut frames: &[u8]) -> bool {
-    const TEXT: u8 = 0x80 | Opcode::Text.bits();
-    loop {
-        let (payload, rest) = match *frames {
-            [] => return lines.is_empty(),
-            [TEXT, 126, high, low, ref rest @ ..] => (usize::from(u16::from_be_bytes([high, low])), rest),
-            [TEXT, payload @ 0..126, ref rest @ ..] => (usize::from(payload), rest),
-            // Longer ones are worth framing anew.
-            _ => return false,
-        };
-        let (Some((payload, more_frames)), Some((line, more_lines))) =
-            (rest.split_at_checked(payload), lines.split_at_checked(payload))
-        else {
-            return false;
-        };
-        let Some((b'\n', more_lines)) = more_lines.split_first() else { return false };
-        if payload != line {
-            return false;
-        }
-        (frames, lines) = (more_frames, more_lines);
-    }
+    payload.len() <= most
 }
 
 /// The first line without its end; `None` when there is none.
