@@ -4,7 +4,7 @@
 //! and moved together, without their heads, as the lines that [`Lines`](crate::lines::Lines) takes. What is kept from
 //! one read to the next is 32 bytes for each client: a head whose end has not come, how much of a payload is
 //! still to come, a character that has begun. Only the payload of a control frame that is cut by the end of a read takes a
-//! block of its own, until the rest of it comes.
+//! block of its own, until the rest of it comes, and so does what came behind the request for the upgrade.
 //!
 //! # A message is one line
 //!
@@ -26,8 +26,18 @@ pub struct Incoming {
     utf8: Utf8,
     /// A fragmented message is under way.
     in_message: bool,
+    /// The end has been told.
+    end_is_told: bool,
+    /// What has come and cannot be used yet; mostly there is none of it.
+    held: Option<Box<Held>>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
     /// The payload of the Ping or Close that is under way.
-    control: Option<Box<Control>>,
+    control: Control,
+    /// What came behind the request for the upgrade.
+    begun: Vec<u8>,
 }
 
 /// What the next byte belongs to.
@@ -44,7 +54,7 @@ enum Stage {
         left: u64,
     },
     /// Nothing: there was a Close or a fault.
-    Ended,
+    Ended(End),
 }
 
 /// What a payload is.
@@ -129,7 +139,7 @@ pub struct Decoded {
     /// Something of a message came: control frames do not keep a client from being idle.
     pub has_data: bool,
     /// The latest Ping that is to be answered.
-    pub ping: Option<Box<Control>>,
+    pub ping: Option<Control>,
     /// The end, if it has come. Whole messages before it stand in the buffer; the beginning of one that has no end
     /// is nothing that may be carried out.
     pub end: Option<End>,
@@ -155,7 +165,7 @@ impl Incoming {
                 Stage::Payload { .. } => {
                     Ok(self.take_control(buffer.get_mut(next..fresh.end).unwrap_or_default()))
                 }
-                Stage::Ended => break,
+                Stage::Ended(_) => break,
             };
             // A head that is not yet whole belongs to what its first byte says.
             decoded.has_data |= self.is_within_data();
@@ -166,18 +176,58 @@ impl Incoming {
                 }
                 Err(fault) => Some(End::Fault(fault)),
             };
-            if end.is_some() {
-                decoded.end = end;
-                self.end();
+            if let Some(end) = end {
+                decoded.end = Some(end);
+                self.stage = Stage::Ended(end);
+                self.held = None;
             }
         }
         decoded
     }
 
-    /// Takes nothing in any more.
-    fn end(&mut self) {
-        self.stage = Stage::Ended;
-        self.control = None;
+    /// The end, if it has come.
+    pub fn end(&self) -> Option<End> {
+        match self.stage {
+            Stage::Ended(end) => Some(end),
+            Stage::Head { .. } | Stage::Payload { .. } => None,
+        }
+    }
+
+    /// Whether the end has come; true once.
+    pub fn tell_end(&mut self) -> bool {
+        self.end().is_some() && !std::mem::replace(&mut self.end_is_told, true)
+    }
+
+    /// Keeps what came behind the request for the upgrade.
+    pub fn hold(&mut self, begun: Vec<u8>) {
+        if !begun.is_empty() {
+            self.held.get_or_insert_default().begun = begun;
+        }
+    }
+
+    /// Copies some of that into `buffer`, and forgets it. How many bytes, if there were any.
+    pub fn take_held(&mut self, buffer: &mut [u8]) -> Option<usize> {
+        let begun = &mut self.held.as_mut()?.begun;
+        let count = begun.len().min(buffer.len());
+        for (place, byte) in buffer.iter_mut().zip(begun.drain(..count)) {
+            *place = byte;
+        }
+        self.let_go();
+        (count > 0).then_some(count)
+    }
+
+    /// Gives back what holds nothing.
+    fn let_go(&mut self) {
+        if self.held.as_ref().is_some_and(|held| held.begun.is_empty() && held.control.len == 0) {
+            self.held = None;
+        }
+    }
+
+    /// The payload of a control frame that is whole.
+    fn take_payload(&mut self) -> Control {
+        let control = self.held.as_mut().map(|held| std::mem::take(&mut held.control));
+        self.let_go();
+        control.unwrap_or_default()
     }
 
     /// Whether a message has begun, and not ended: an end of the input is no clean one then.
@@ -187,7 +237,7 @@ impl Incoming {
 
     /// Bytes allocated beside this.
     pub fn allocated_bytes(&self) -> usize {
-        self.control.as_ref().map_or(0, |_| size_of::<Control>())
+        self.held.as_ref().map_or(0, |held| size_of::<Held>() + held.begun.capacity())
     }
 
     fn is_within_data(&self) -> bool {
@@ -195,7 +245,7 @@ impl Incoming {
         match self.stage {
             Stage::Payload { kind, .. } => kind.is_text(),
             Stage::Head { begun: [first, ..], len } => len > 0 && first & CONTROL_BIT == 0,
-            Stage::Ended => false,
+            Stage::Ended(_) => false,
         }
     }
 
@@ -266,7 +316,7 @@ impl Incoming {
         *left -= taken as u64;
         // What a Pong says is of no interest.
         if *kind != Kind::Pong {
-            self.control.get_or_insert_default().push(payload);
+            self.held.get_or_insert_default().control.push(payload);
         }
         taken
     }
@@ -284,8 +334,8 @@ impl Incoming {
                     decoded.bytes += 1;
                 }
             }
-            Kind::Ping => decoded.ping = Some(self.control.take().unwrap_or_default()),
-            Kind::Close => return Err(closed(self.control.take().unwrap_or_default().payload())),
+            Kind::Ping => decoded.ping = Some(self.take_payload()),
+            Kind::Close => return Err(closed(self.take_payload().payload())),
         }
         Ok(())
     }

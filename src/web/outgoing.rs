@@ -18,58 +18,75 @@ use crate::transport::{Sent, Transport};
 /// About how many bytes are framed for one call of `send`.
 const FRAMED_BYTES: usize = 64 << 10;
 
-/// What is known of a client's output between two writes.
+/// What is known of a client's output between two writes: as a rule nothing.
 #[derive(Debug, Default)]
-pub struct Outgoing {
-    /// What waits beside the lines; mostly there is none of it.
-    waiting: Option<Box<Waiting>>,
-    /// Bytes of the line under way that belong to a frame whose head is out. Lines are shorter than 4 GB.
-    left: u32,
-    /// The Close has been put behind everything else.
-    closed: bool,
-}
+pub struct Outgoing(Option<Box<Rest>>);
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct Rest {
     /// To be written before all else: the rest of a head, or of control frames.
     begun: Vec<u8>,
-    pong: Option<Box<Control>>,
+    /// Bytes of the line under way that belong to a frame whose head is out. Lines are shorter than 4 GB.
+    left: u32,
+    pong: Option<Control>,
     ping: bool,
     close: Option<Option<u16>>,
+    /// The Close is out, or will be behind all else that is here.
+    closed: bool,
 }
 
 impl Outgoing {
     /// Answers a Ping, in the place of one that still waits for its answer.
-    pub fn pong(&mut self, ping: Box<Control>) {
-        if !self.closed {
-            self.waiting.get_or_insert_default().pong = Some(ping);
+    pub fn pong(&mut self, ping: Control) {
+        if !self.is_closed() {
+            self.rest().pong = Some(ping);
         }
     }
 
     /// Sends a Ping without payload.
     pub fn ping(&mut self) {
-        if !self.closed {
-            self.waiting.get_or_insert_default().ping = true;
+        if !self.is_closed() {
+            self.rest().ping = true;
         }
     }
 
     /// Sends a Close, and nothing after it, if that has not been done. Of the lines nothing may follow but the rest of one
     /// that has begun to go out.
     pub fn close(&mut self, code: Option<u16>) {
-        if !self.closed {
-            self.closed = true;
-            self.waiting.get_or_insert_default().close = Some(code);
+        if !self.is_closed() {
+            let rest = self.rest();
+            rest.closed = true;
+            rest.close = Some(code);
         }
     }
 
     /// Bytes that wait here and are in no line.
     pub fn held(&self) -> usize {
-        self.waiting.as_ref().map_or(0, |waiting| waiting.held())
+        self.0.as_ref().map_or(0, |rest| rest.held())
     }
 
     /// Whether a line has begun to go out whose rest must be given next.
     pub fn is_mid_line(&self) -> bool {
-        self.left > 0
+        self.left() > 0
+    }
+
+    fn is_closed(&self) -> bool {
+        self.0.as_ref().is_some_and(|rest| rest.closed)
+    }
+
+    fn left(&self) -> usize {
+        self.0.as_ref().map_or(0, |rest| rest.left as usize)
+    }
+
+    fn rest(&mut self) -> &mut Rest {
+        self.0.get_or_insert_default()
+    }
+
+    /// Gives back what holds nothing.
+    fn let_go(&mut self) {
+        if self.0.as_ref().is_some_and(|rest| rest.held() == 0 && rest.left == 0 && !rest.closed) {
+            self.0 = None;
+        }
     }
 
     /// Sends what waits here, and then takes some of `lines`: at least a byte of them, unless there is no room. They are
@@ -87,16 +104,20 @@ impl Outgoing {
         if !self.send_waiting(transport)? {
             return Ok(Sent::Blocked);
         }
-        debug_assert!(!self.closed || self.left > 0, "nothing follows a Close");
-        let (frames, whole) = frame(lines, self.left as usize, scratch);
-        match (transport.send(frames, &mut Vec::new())?, whole) {
+        debug_assert!(!self.is_closed() || self.is_mid_line(), "nothing follows a Close");
+        let (frames, whole) = frame(lines, self.left(), scratch);
+        let taken = match (transport.send(frames, &mut Vec::new())?, whole) {
             (Sent::Bytes(written), Some(taken)) if written == frames.len() => {
-                self.left = 0;
-                Ok(Sent::Bytes(taken))
+                if let Some(rest) = &mut self.0 {
+                    rest.left = 0;
+                }
+                taken
             }
-            (Sent::Bytes(written), _) => Ok(Sent::Bytes(self.account(lines, written))),
-            (Sent::Blocked, _) => Ok(Sent::Blocked),
-        }
+            (Sent::Bytes(written), _) => self.account(lines, written),
+            (Sent::Blocked, _) => return Ok(Sent::Blocked),
+        };
+        self.let_go();
+        Ok(Sent::Bytes(taken))
     }
 
     /// Sends what waits here. Whether all of it is out; what goes behind the rest of a line is not, before that is.
@@ -104,38 +125,40 @@ impl Outgoing {
     /// # Errors
     /// The transport's.
     pub fn flush(&mut self, transport: &mut impl Transport) -> io::Result<bool> {
-        Ok(self.send_waiting(transport)? && self.waiting.is_none())
+        Ok(self.send_waiting(transport)? && self.held() == 0)
     }
 
     /// Sends what may go before the next byte of a line. Whether the transport may take more.
     fn send_waiting(&mut self, transport: &mut impl Transport) -> io::Result<bool> {
-        while let Some(waiting) = &mut self.waiting {
-            if waiting.begun.is_empty() {
-                if self.left > 0 {
+        while let Some(rest) = &mut self.0
+            && rest.held() > 0
+        {
+            if rest.begun.is_empty() {
+                if rest.left > 0 {
                     // Control frames do not go into a frame.
                     return Ok(true);
                 }
-                waiting.begin_controls();
+                rest.begin_controls();
             }
-            match transport.send(&waiting.begun, &mut Vec::new())? {
-                Sent::Bytes(written) => drop(waiting.begun.drain(..written)),
+            match transport.send(&rest.begun, &mut Vec::new())? {
+                Sent::Bytes(written) => drop(rest.begun.drain(..written)),
                 Sent::Blocked => return Ok(false),
             }
-            if waiting.held() == 0 {
-                self.waiting = None;
-            }
         }
+        self.let_go();
         Ok(true)
     }
 
     /// Notes that the transport took `written` bytes of the frames for `lines`. How many bytes of the lines these stand for.
     fn account(&mut self, lines: &[u8], mut written: usize) -> usize {
         let mut taken = 0;
-        if self.left > 0 {
-            let more = written.min(self.left as usize);
-            self.left -= more as u32;
+        if let Some(rest) = &mut self.0
+            && rest.left > 0
+        {
+            let more = written.min(rest.left as usize);
+            rest.left -= more as u32;
             written -= more;
-            taken = if self.left == 0 { more + 1 } else { more };
+            taken = if rest.left == 0 { more + 1 } else { more };
         }
         while written > 0
             && let Some(line) = first_line(lines.get(taken..).unwrap_or_default())
@@ -159,7 +182,7 @@ impl Outgoing {
         let taken = match written.checked_sub(head_bytes) {
             Some(taken) if taken > 0 => taken,
             _ => {
-                let begun = &mut self.waiting.get_or_insert_default().begun;
+                let begun = &mut self.rest().begun;
                 let mut frame = Vec::with_capacity(OWN_HEAD_BYTES_MAX + 1);
                 push_own_head(&mut frame, Opcode::Text, line.len());
                 frame.extend(line.first());
@@ -167,13 +190,13 @@ impl Outgoing {
                 1.min(line.len())
             }
         };
-        self.left = (line.len() - taken) as u32;
+        self.rest().left = (line.len() - taken) as u32;
         // With the last byte of a line goes its end.
-        if self.left == 0 { taken + 1 } else { taken }
+        if taken == line.len() { taken + 1 } else { taken }
     }
 }
 
-impl Waiting {
+impl Rest {
     /// How many bytes of frames this is.
     fn held(&self) -> usize {
         let pong = self.pong.as_ref().map_or(0, |pong| 2 + pong.payload().len());

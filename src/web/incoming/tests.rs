@@ -62,7 +62,7 @@ fn decode(stream: &[u8], sizes: &[usize]) -> Meaning {
             assert_eq!(meaning.end, None, "there is one end");
             meaning.end = decoded.end;
         }
-        assert!(incoming.allocated_bytes() <= 128);
+        assert!(incoming.allocated_bytes() <= 160);
     }
     if meaning.end.is_none() && !lines.is_empty() && !lines.ends_with(b"\n") {
         assert!(incoming.is_amid_message());
