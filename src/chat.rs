@@ -152,9 +152,10 @@ impl Chat {
             return Err(Refusal::TooManyRooms);
         }
         let room = found.unwrap_or_else(|| self.create_room(name));
-        if let (Some(record), Some(Room { members, .. })) =
-            (self.clients.get_mut(client as usize).and_then(Option::as_mut), self.rooms.get_mut(room as usize))
-        {
+        if let (Some(record), Some(Room { members, .. })) = (
+            self.clients.get_mut(client as usize).and_then(Option::as_mut),
+            self.rooms.get_mut(room as usize),
+        ) {
             record.memberships.push(Membership { room, position: members.len() as u32 });
             members.push(client);
         }

@@ -5,10 +5,9 @@
 //! for each question: where in its life it is ([`Phase`]), what its socket may still have ([`Source`]), what reading
 //! does next ([`Reading`]), and whether it can be written to ([`Writing`]).
 
-use std::time::Duration;
-
+use crate::batch::{Counted, Memory};
+use crate::deadlines::Moment;
 use crate::lines::Lines;
-use crate::outbox::{Counted, Memory};
 use crate::protocol::{Beginning, DisconnectReason};
 use crate::transport::{End, Peer, Transport};
 
@@ -20,12 +19,12 @@ pub enum Phase {
     /// The client has ended its input and has left; what waits for it goes out, then the connection is closed.
     Finishing {
         /// When it last took something of that.
-        progress_at: Duration,
+        progress_at: Moment,
     },
     /// What it still sends is thrown away, until it closes its side: the server has ended it, or all is said.
     Lingering {
         /// It is closed then at the latest.
-        until: Duration,
+        until: Moment,
         /// Why the server has ended it, if it has.
         reason: Option<DisconnectReason>,
     },
@@ -103,13 +102,13 @@ pub struct Connection<T> {
     /// Input that has not been used up.
     pub input: Option<Box<Input>>,
     /// When something for the hub last came: for `--idle-timeout`.
-    pub heard_at: Duration,
+    pub heard_at: Moment,
     /// When anything last came: for pings.
-    pub alive_at: Duration,
+    pub alive_at: Moment,
     /// For `--rate`: up to when the client has used up its share.
-    pub paid_until: Duration,
-    /// The time of its live entry among the deadlines; `Duration::MAX` if it has none.
-    pub entered_for: Duration,
+    pub paid_until: Moment,
+    /// The time of its live entry among the deadlines; [`Moment::NEVER`] if it has none.
+    pub entered_for: Moment,
     /// Input thrown away since it stopped being a client.
     pub discarded_bytes: u32,
 }
@@ -143,7 +142,7 @@ impl Input {
 
 impl<T: Transport> Connection<T> {
     /// A client that has just come.
-    pub fn new(transport: T, peer: Peer, now: Duration) -> Self {
+    pub fn new(transport: T, peer: Peer, now: Moment) -> Self {
         let beginning = if transport.speaks_lines() { Beginning::default() } else { Beginning::over() };
         Connection {
             transport,
@@ -158,8 +157,8 @@ impl<T: Transport> Connection<T> {
             input: None,
             heard_at: now,
             alive_at: now,
-            paid_until: Duration::ZERO,
-            entered_for: Duration::MAX,
+            paid_until: Moment::default(),
+            entered_for: Moment::NEVER,
             discarded_bytes: 0,
         }
     }

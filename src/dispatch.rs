@@ -3,11 +3,11 @@
 
 use std::fmt;
 
+use crate::batch::Memory;
 use crate::chat::{Chat, ClientId, Refusal, RoomId};
 use crate::fanout::Fanout;
 use crate::lines::Found;
 use crate::options::Options;
-use crate::outbox::Memory;
 use crate::protocol::{self, DisconnectReason, Error, Parsed, Request};
 
 /// What a request that was carried out has led to.
@@ -152,11 +152,6 @@ impl Dispatch {
         {
             self.fanout.seal_room(&self.chat, room);
         }
-    }
-
-    /// Everything that was said until now is queued for those who get it.
-    pub fn seal(&mut self) {
-        self.fanout.seal(&self.chat);
     }
 
     /// Queues the last words for a client that the server ends.

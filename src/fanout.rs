@@ -21,20 +21,24 @@
 //! is what keeps the order.
 
 use std::collections::VecDeque;
-use std::rc::Rc;
 
+use crate::batch::{Batch, Batches, Memory};
 use crate::budget::Budget;
 use crate::chat::{Chat, ClientId, RoomId};
-use crate::outbox::{Batch, Memory, Outbox};
+use crate::outbox::Outbox;
 
 /// A batch that has grown to this size is sealed, and another begun.
 const BATCH_BYTES: u32 = 64 << 10;
 
-/// How many outboxes are kept for their next use. 2,000 clients that talk in each turn then allocate nothing.
+/// How many outboxes are kept for their next use: so many clients can talk in each turn, and nothing is allocated.
 const SPARES_MAX: usize = 2048;
 
 /// So many of them may keep large buffers, for clients that ask for much in each turn.
 const LARGE_SPARES_MAX: usize = 64;
+
+/// Nothing is kept for its next use while so much waits. It would lie in the heap above what waits, and when that is
+/// freed it could not go back to the system.
+const KEEP_NOTHING_BYTES: usize = 256 << 10;
 
 /// How many batches are kept for their next use.
 const SPARE_BATCHES_MAX: usize = 512;
@@ -43,9 +47,11 @@ const SPARE_BATCHES_MAX: usize = 512;
 #[derive(Debug)]
 struct Open {
     room: RoomId,
-    batch: Rc<Batch>,
+    batch: Batch,
     /// What stands before this was queued for everybody in turns before.
     base: u32,
+    /// Slow members have kept it open. It is not used again, for the reason given at [`KEEP_NOTHING_BYTES`].
+    has_waited: bool,
 }
 
 /// The outboxes of all clients, and the batch of the room that speaks.
@@ -53,11 +59,17 @@ struct Open {
 pub struct Fanout {
     /// By client: what waits for it, if anything does.
     outboxes: Vec<Option<Box<Outbox>>>,
-    spares: Vec<Box<Outbox>>,
+    /// Outboxes for their next use. The large ones are at the back, and used first: who comes first in a turn is
+    /// somebody who asks for something, and they need them.
+    spares: VecDeque<Box<Outbox>>,
+    large_spares: usize,
+    /// Whether more than [`KEEP_NOTHING_BYTES`] waited after the last turn.
+    much_waits: bool,
     open: Option<Open>,
     /// Batches of this turn that are sealed for good.
-    closed: Vec<Rc<Batch>>,
-    spare_batches: Vec<Rc<Batch>>,
+    closed: Vec<Batch>,
+    batches: Batches,
+    spare_batches: Vec<Batch>,
     /// To be written to. An entry can be out of date; what counts is the flag in the outbox.
     list: VecDeque<ClientId>,
     memory: Memory,
@@ -70,9 +82,12 @@ impl Fanout {
     pub fn new(memory: &Memory) -> Self {
         Fanout {
             outboxes: Vec::new(),
-            spares: Vec::new(),
+            spares: VecDeque::new(),
+            large_spares: 0,
+            much_waits: false,
             open: None,
             closed: Vec::new(),
+            batches: Batches::new(memory),
             spare_batches: Vec::new(),
             list: VecDeque::new(),
             memory: memory.clone(),
@@ -96,8 +111,8 @@ impl Fanout {
         }
         if self.open.as_ref().is_none_or(|open| open.room != room || open.batch.end() >= BATCH_BYTES) {
             self.close(chat);
-            let batch = self.spare_batches.pop().unwrap_or_else(|| Rc::new(Batch::new(&self.memory)));
-            self.open = Some(Open { room, batch, base: 0 });
+            let batch = self.spare_batches.pop().unwrap_or_else(|| self.batches.create());
+            self.open = Some(Open { room, batch, base: 0, has_waited: false });
         }
         self.catch_up(chat, sender);
         let Some(open) = &self.open else { return };
@@ -122,7 +137,7 @@ impl Fanout {
     }
 
     /// Queues what the room that speaks has said for each of its members.
-    pub fn seal(&mut self, chat: &Chat) {
+    fn seal(&mut self, chat: &Chat) {
         let Some(open) = &mut self.open else { return };
         let (batch, room, base, end) = (open.batch.clone(), open.room, open.base, open.batch.end());
         open.base = end;
@@ -132,9 +147,33 @@ impl Fanout {
         let members = chat.members(room);
         self.budget.spend_pieces(members.len());
         for &member in members {
-            let outbox = self.outbox(member);
-            outbox.range(&batch, base, end, false);
-            outbox.got = 0;
+            self.queue_range(member, &batch, base, end);
+        }
+    }
+
+    /// What the room that speaks has said and not sealed: the room, the batch, and from where to where.
+    pub fn unsealed(&self) -> Option<(RoomId, Batch, u32, u32)> {
+        let open = self.open.as_ref()?;
+        let (base, end) = (open.base, open.batch.end());
+        (base < end).then(|| (open.room, open.batch.clone(), base, end))
+    }
+
+    /// Queues what is not sealed for a member.
+    pub fn queue_range(&mut self, member: ClientId, batch: &Batch, base: u32, end: u32) {
+        let outbox = self.outbox(member);
+        outbox.range(batch, base, end, false);
+        outbox.got = 0;
+    }
+
+    /// A member has been sent a part of what is not sealed, and can be sent no more now: the rest waits for it.
+    pub fn queue_rest(&mut self, member: ClientId, batch: &Batch, start: u32, end: u32) {
+        self.outbox(member).rest(batch, start, end);
+    }
+
+    /// Takes what is not sealed for sealed: every member has been sent it, or has it queued.
+    pub fn mark_sealed(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.base = open.batch.end();
         }
     }
 
@@ -160,23 +199,25 @@ impl Fanout {
     /// last stays open where it has slow members: what the room says next then makes their ranges longer, and no new
     /// ones.
     pub fn end_of_flush(&mut self, chat: &Chat) {
-        match &self.open {
-            Some(open) if Rc::strong_count(&open.batch) > 1 && open.batch.end() < BATCH_BYTES => {
+        debug_assert!(self.unsealed().is_none());
+        match &mut self.open {
+            Some(open) if open.batch.handles() > 1 && open.batch.end() < BATCH_BYTES => {
                 open.batch.shrink();
+                open.has_waited = true;
             }
+            Some(open) if open.has_waited => self.open = None,
             _ => self.close(chat),
         }
-        for mut batch in self.closed.drain(..) {
-            match Rc::get_mut(&mut batch) {
-                Some(unshared) if self.spare_batches.len() < SPARE_BATCHES_MAX => {
-                    // A few may be large, for a room that is busy; the others are for many rooms.
-                    unshared.reset(if self.spare_batches.len() < 4 { 2 * BATCH_BYTES } else { 4 << 10 });
-                    self.spare_batches.push(batch);
-                }
-                Some(_) => {}
-                None => batch.shrink(),
+        for batch in self.closed.drain(..) {
+            if batch.handles() > 1 {
+                batch.shrink();
+            } else if !self.much_waits && self.spare_batches.len() < SPARE_BATCHES_MAX {
+                // A few may be large, for a room that is busy; the others are for many rooms.
+                batch.reset(if self.spare_batches.len() < 4 { 2 * BATCH_BYTES } else { 4 << 10 });
+                self.spare_batches.push(batch);
             }
         }
+        self.much_waits = self.memory.bytes() > KEEP_NOTHING_BYTES;
         self.closed.shrink_to(4 * SPARE_BATCHES_MAX);
         self.list.shrink_to(4 * SPARES_MAX);
     }
@@ -216,9 +257,15 @@ impl Fanout {
     /// Nothing waits for this client any more, or it has gone: it has no outbox.
     pub fn release(&mut self, client: ClientId) {
         let Some(mut outbox) = self.outboxes.get_mut(client as usize).and_then(Option::take) else { return };
-        if self.spares.len() < SPARES_MAX {
-            outbox.reset(self.spares.len() < LARGE_SPARES_MAX);
-            self.spares.push(outbox);
+        if self.spares.len() >= SPARES_MAX || outbox.has_waited() || self.much_waits {
+            return;
+        }
+        outbox.reset(self.large_spares < LARGE_SPARES_MAX);
+        if outbox.is_large() {
+            self.large_spares += 1;
+            self.spares.push_back(outbox);
+        } else {
+            self.spares.push_front(outbox);
         }
     }
 
@@ -236,9 +283,12 @@ impl Fanout {
         if self.outboxes.len() <= index {
             self.outboxes.resize_with(index + 1, || None);
         }
-        let Fanout { outboxes, spares, list, memory, .. } = self;
-        let outbox = outboxes[index]
-            .get_or_insert_with(|| spares.pop().unwrap_or_else(|| Box::new(Outbox::new(memory))));
+        let Fanout { outboxes, spares, large_spares, list, memory, .. } = self;
+        let outbox = outboxes[index].get_or_insert_with(|| {
+            let spare = spares.pop_back().unwrap_or_else(|| Box::new(Outbox::new(memory)));
+            *large_spares -= usize::from(spare.is_large());
+            spare
+        });
         if !std::mem::replace(&mut outbox.listed, true) {
             list.push_back(client);
         }
@@ -257,4 +307,3 @@ impl Fanout {
         bytes + batches.values().sum::<usize>()
     }
 }
-

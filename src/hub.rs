@@ -26,17 +26,19 @@ use std::time::Duration;
 
 use slab::Slab;
 
+use crate::batch::Memory;
 use crate::chat::{Chat, ClientId};
 use crate::connection::{Connection, Input, Phase, Reading, Source, Writing};
-use crate::deadlines::Deadlines;
+use crate::deadlines::{Deadlines, Moment};
 use crate::dispatch::Dispatch;
 use crate::ip_key::IpKey;
 use crate::options::{self, Options};
-use crate::outbox::{Memory, Outbox, Scratch};
+use crate::outbox::{Outbox, Scratch};
 use crate::protocol::{ClientLimit, DisconnectReason};
 use crate::transport::{Peer, Transport};
 
 pub use crate::transport::Event;
+pub use end::LINGERING_MAX;
 pub use report::Counters;
 use report::LogLimiter;
 
@@ -74,7 +76,7 @@ pub struct Hub<T> {
     memory: Memory,
     deadlines: Deadlines,
     /// The time of this turn, on a clock of the caller's; when that was zero does not matter.
-    now: Duration,
+    now: Moment,
     /// What `--max-clients` limits: connections that the server has not ended, and that have not been closed.
     clients: usize,
     /// For `--max-clients-per-ip`: how many clients each address has.
@@ -83,14 +85,14 @@ pub struct Hub<T> {
     /// what counts is [`Reading`].
     ready: VecDeque<ClientId>,
     /// Those that linger, the oldest first, with the time until which they do. An entry with another time is stale.
-    lingering: VecDeque<(Duration, ClientId)>,
+    lingering: VecDeque<(Moment, ClientId)>,
     lingering_len: usize,
     /// To be removed at the end of the turn.
     closed: Vec<ClientId>,
     /// The last turn could not write all that it had to.
     writes_are_left: bool,
     /// When the last words are over, once the server stops.
-    stop_at: Option<Duration>,
+    stop_at: Option<Moment>,
     read_buffer: Vec<u8>,
     spare_input: Option<Box<Input>>,
     scratch: Scratch,
@@ -109,7 +111,7 @@ impl<T: Transport> Hub<T> {
             connections: Slab::with_capacity(options.max_clients.min(RESERVED_CONNECTIONS_MAX)),
             dispatch: Dispatch::new(&options, &memory),
             deadlines: Deadlines::default(),
-            now: Duration::ZERO,
+            now: Moment::default(),
             clients: 0,
             clients_at: HashMap::new(),
             ready: VecDeque::new(),
@@ -132,8 +134,8 @@ impl<T: Transport> Hub<T> {
     /// Takes a connection that has been accepted. One too many is told so and lingers. The number returned is the
     /// connection's until the end of the turn in which it is closed; events are told under it.
     pub fn connect(&mut self, transport: T, peer: Peer, now: Duration) -> ClientId {
-        self.now = now;
-        let client = self.connections.insert(Connection::new(transport, peer, now)) as ClientId;
+        self.now = now.into();
+        let client = self.connections.insert(Connection::new(transport, peer, now.into())) as ClientId;
         self.counters.accepted += 1;
         self.clients += 1;
         self.dispatch.chat.connect(client);
@@ -172,7 +174,7 @@ impl<T: Transport> Hub<T> {
 
     /// Notes an event; one for a connection that is no more is ignored. The work is done by [`Hub::turn`].
     pub fn event(&mut self, client: ClientId, event: Event, now: Duration) {
-        self.now = now;
+        self.now = now.into();
         let Some(connection) = self.connections.get_mut(client as usize) else { return };
         connection.transport.ready(event);
         if event.writable && connection.writing == Writing::Blocked {
@@ -190,7 +192,7 @@ impl<T: Transport> Hub<T> {
 
     /// One turn of the loop, after all its events have been told.
     pub fn turn(&mut self, now: Duration) {
-        self.now = now;
+        self.now = now.into();
         self.dispatch.fanout.budget.renew();
         // What the last turn could not write goes first.
         if !self.writes_are_left {
@@ -211,7 +213,7 @@ impl<T: Transport> Hub<T> {
         if !self.ready.is_empty() || self.dispatch.fanout.has_list() {
             return Some(Duration::ZERO);
         }
-        let deadlines = [self.deadlines.next(), self.log_limiter.next_deadline()];
+        let deadlines = [self.deadlines.next().map(Duration::from), self.log_limiter.next_deadline()];
         deadlines.into_iter().flatten().min().map(|deadline| deadline.saturating_sub(now))
     }
 
@@ -219,7 +221,8 @@ impl<T: Transport> Hub<T> {
     pub fn describe(&self, client: ClientId) -> String {
         let Some(connection) = self.connections.get(client as usize) else { return "no connection".into() };
         let Connection { phase, source, reading, writing, heard_at, entered_for, .. } = connection;
-        let (input, output) = (connection.input_bytes(), self.dispatch.fanout.waiting(client).map(Outbox::len));
+        let (input, output) =
+            (connection.input_bytes(), self.dispatch.fanout.waiting(client).map(Outbox::len));
         format!(
             "{phase:?}, {source:?}, {reading:?}, {writing:?}, heard at {heard_at:?}, entered for {entered_for:?}, \
              {input} bytes of input, {output:?} of output, now {:?}, listed {:?}",
@@ -295,7 +298,10 @@ impl<T: Transport> Hub<T> {
             clients += usize::from(connection.is_client());
             lingering += usize::from(matches!(phase, Phase::Lingering { .. }));
             held += connection.input.as_ref().map_or(0, |input| input.allocated_bytes());
-            assert!(!self.is_too_slow(client) || self.dispatch.fanout.has_list(), "client {client} is too slow");
+            assert!(
+                !self.is_too_slow(client) || self.dispatch.fanout.has_list(),
+                "client {client} is too slow"
+            );
             assert_ne!(*phase, Phase::Closed, "closed connections are reaped");
             let is_queued = reading.is_listed();
             assert!(!is_queued || self.ready.contains(&client), "client {client} would be forgotten");

@@ -16,11 +16,10 @@
 //!
 //! A thousand clients that do not read hold the bytes of a batch once, and 24 bytes for each range.
 
-use std::cell::{Cell, Ref, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, BufRead};
-use std::rc::Rc;
 
+use crate::batch::{Batch, Counted, KEPT_BYTES_MIN, Memory};
 use crate::transport::{Sent, Transport};
 
 /// The most that is copied together for one write, where what waits is in small pieces: 64 lines in one `write` take
@@ -30,128 +29,12 @@ const GATHER_BYTES: usize = 64 << 10;
 /// From this size on a piece is written from where it lies: the copy would cost more than a system call saves.
 const DIRECT_BYTES: usize = 16 << 10;
 
-/// A buffer that stays after a turn is at least so large. Freed blocks of less than this stay in the caches of glibc's
-/// allocator, and one of them at the end of the heap keeps all that lies below it from going back to the system.
-const KEPT_BYTES_MIN: usize = 1040;
-
 /// What an outbox may keep for its next use: bytes of lines, and pieces. Few may keep much.
 const SPARE: (usize, usize) = (512, 8);
 const LARGE_SPARE: (usize, usize) = (2 * GATHER_BYTES, 256);
 
-/// How many bytes are allocated for what waits. Everything that is counted holds a clone of this and takes its bytes
-/// off again when it is dropped.
-#[derive(Clone, Debug, Default)]
-pub struct Memory(Rc<Cell<usize>>);
-
-impl Memory {
-    /// Bytes allocated now.
-    pub fn bytes(&self) -> usize {
-        self.0.get()
-    }
-}
-
-/// A part of [`Memory`], told whenever it changes.
-#[derive(Debug)]
-pub struct Counted {
-    bytes: Cell<usize>,
-    memory: Memory,
-}
-
-impl Counted {
-    /// Nothing yet.
-    pub fn new(memory: &Memory) -> Self {
-        Counted { bytes: Cell::new(0), memory: memory.clone() }
-    }
-
-    /// So many bytes are allocated now.
-    pub fn set(&self, bytes: usize) {
-        let before = self.bytes.replace(bytes);
-        if before != bytes {
-            self.memory.0.set(self.memory.0.get() + bytes - before);
-        }
-    }
-
-    /// What was set last.
-    pub fn get(&self) -> usize {
-        self.bytes.get()
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.set(0);
-    }
-}
-
-/// Lines of one room, shared by its members. Positions count from the batch's beginning, also when bytes that nobody
-/// waits for any more have been cut off there.
-#[derive(Debug)]
-pub struct Batch {
-    bytes: RefCell<Vec<u8>>,
-    cut_off: Cell<u32>,
-    counted: Counted,
-}
-
-impl Batch {
-    /// An empty batch.
-    pub fn new(memory: &Memory) -> Self {
-        let bytes = RefCell::new(Vec::with_capacity(KEPT_BYTES_MIN));
-        Batch { bytes, cut_off: Cell::new(0), counted: Counted::new(memory) }
-    }
-
-    /// Appends what `write` writes: whole lines.
-    pub fn append(&self, write: impl FnOnce(&mut Vec<u8>)) {
-        let mut bytes = self.bytes.borrow_mut();
-        write(&mut bytes);
-        debug_assert!(bytes.ends_with(b"\n"));
-        self.counted.set(bytes.capacity());
-    }
-
-    /// The position of the end.
-    pub fn end(&self) -> u32 {
-        self.cut_off.get() + self.bytes.borrow().len() as u32
-    }
-
-    /// Empties it for its next use, for which it keeps at most so many bytes.
-    pub fn reset(&mut self, kept_bytes: u32) {
-        let bytes = self.bytes.get_mut();
-        bytes.clear();
-        bytes.shrink_to(kept_bytes as usize);
-        self.cut_off.set(0);
-        self.counted.set(0);
-    }
-
-    /// Gives back memory that is not used, where that is much: the batch has to wait.
-    pub fn shrink(&self) {
-        let mut bytes = self.bytes.borrow_mut();
-        if bytes.capacity() > 2 * bytes.len() + KEPT_BYTES_MIN {
-            let wanted = bytes.len().max(KEPT_BYTES_MIN);
-            bytes.shrink_to(wanted);
-            self.counted.set(bytes.capacity());
-        }
-    }
-
-    /// Cuts off what stands before `position`, where that is most of it.
-    fn cut_off_before(&self, position: u32) {
-        let mut bytes = self.bytes.borrow_mut();
-        let gone = bytes.len().min((position - self.cut_off.get()) as usize);
-        if bytes.capacity() > 2 * KEPT_BYTES_MIN && gone > bytes.len() / 3 * 2 {
-            bytes.drain(..gone);
-            self.cut_off.set(position);
-            drop(bytes);
-            self.shrink();
-        }
-    }
-
-    fn range(&self, start: u32, end: u32) -> Ref<'_, [u8]> {
-        let cut_off = self.cut_off.get();
-        Ref::map(self.bytes.borrow(), |bytes| {
-            let range = bytes.get((start - cut_off) as usize..(end - cut_off) as usize);
-            debug_assert!(range.is_some(), "a piece outside of its batch");
-            range.unwrap_or_default()
-        })
-    }
-}
+/// The least capacity of a queue that has to wait. See [`KEPT_BYTES_MIN`].
+const KEPT_PIECES_MIN: usize = KEPT_BYTES_MIN.div_ceil(size_of::<Piece>());
 
 /// A part of what waits. It ends with a line's end.
 #[derive(Debug)]
@@ -159,7 +42,7 @@ enum Piece {
     /// The next so many bytes of the client's own lines.
     Lines { bytes: u32 },
     /// A range of a batch. `own`: the client has caused it itself.
-    Range { batch: Rc<Batch>, start: u32, end: u32, own: bool },
+    Range { batch: Batch, start: u32, end: u32, own: bool },
 }
 
 impl Piece {
@@ -192,6 +75,8 @@ pub struct Outbox {
     pub got: u32,
     /// It is on the list of those to be written to.
     pub listed: bool,
+    /// A write has left something.
+    has_waited: bool,
     counted: Counted,
 }
 
@@ -200,6 +85,25 @@ pub struct Outbox {
 pub struct Scratch {
     gathered: Vec<u8>,
     framed: Vec<u8>,
+}
+
+impl Scratch {
+    /// Sends bytes from where they lie, until all are out or the transport takes no more.
+    ///
+    /// # Errors
+    /// The transport's.
+    pub fn send_all(&mut self, transport: &mut impl Transport, bytes: &[u8]) -> io::Result<Written> {
+        let mut written = Written::default();
+        while let Some(rest) = bytes.get(written.bytes..).filter(|rest| !rest.is_empty() && !written.blocked)
+        {
+            written.calls += 1;
+            match transport.send(rest, &mut self.framed)? {
+                Sent::Bytes(bytes) => written.bytes += bytes,
+                Sent::Blocked => written.blocked = true,
+            }
+        }
+        Ok(written)
+    }
 }
 
 /// How writing went on.
@@ -226,6 +130,7 @@ impl Outbox {
             mid_line: false,
             got: 0,
             listed: false,
+            has_waited: false,
             counted: Counted::new(memory),
         }
     }
@@ -240,7 +145,7 @@ impl Outbox {
 
     /// Queues the range of a batch up to `end`, from where the client has got it, but not before `base`. `own`: the
     /// client has caused it itself. What it has got is noted.
-    pub fn range(&mut self, batch: &Rc<Batch>, base: u32, end: u32, own: bool) {
+    pub fn range(&mut self, batch: &Batch, base: u32, end: u32, own: bool) {
         let start = self.got.max(base);
         self.got = end;
         if start >= end {
@@ -250,11 +155,32 @@ impl Outbox {
         self.queue_lines();
         match self.pieces.back_mut() {
             Some(Piece::Range { batch: last, end: last_end, own: last_own, .. })
-                if *last_own == own && *last_end == start && Rc::ptr_eq(last, batch) =>
+                if *last_own == own && *last_end == start && last == batch =>
             {
                 *last_end = end;
             }
             _ => self.pieces.push_back(Piece::Range { batch: batch.clone(), start, end, own }),
+        }
+    }
+
+    /// Queues what a write has left of a batch, for a client for which nothing else waits.
+    pub fn rest(&mut self, batch: &Batch, start: u32, end: u32) {
+        debug_assert!(self.is_empty() && start < end);
+        self.mid_line = start > 0 && !batch.range(start - 1, start).ends_with(b"\n");
+        self.others_bytes += (end - start) as usize;
+        self.pieces.push_back(Piece::Range { batch: batch.clone(), start, end, own: false });
+        self.wait();
+        self.recount();
+    }
+
+    /// A write has left something. What has to wait is no small block of the heap.
+    fn wait(&mut self) {
+        self.has_waited = true;
+        if !self.pieces.is_empty() && self.pieces.capacity() < KEPT_PIECES_MIN {
+            self.pieces.reserve_exact(KEPT_PIECES_MIN - self.pieces.len());
+        }
+        if !self.lines.is_empty() && self.lines.capacity() < KEPT_BYTES_MIN {
+            self.lines.reserve_exact(KEPT_BYTES_MIN - self.lines.len());
         }
     }
 
@@ -295,6 +221,7 @@ impl Outbox {
             self.lines.clear();
         } else {
             self.let_go();
+            self.wait();
         }
         self.recount();
         Ok(written)
@@ -375,10 +302,9 @@ impl Outbox {
         }
         let Some(Piece::Range { batch, start, .. }) = self.pieces.front() else { return };
         // The last who waits for a batch cuts it. While others share it, a copy would only cost more.
-        let mine = |piece: &&Piece| matches!(piece, Piece::Range { batch: b, .. } if Rc::ptr_eq(b, batch));
-        if Rc::strong_count(batch) <= self.pieces.len()
-            && Rc::strong_count(batch) == self.pieces.iter().filter(mine).count()
-        {
+        let mine = |piece: &&Piece| matches!(piece, Piece::Range { batch: its, .. } if its == batch);
+        let handles = batch.handles();
+        if handles <= self.pieces.len() && handles == self.pieces.iter().filter(mine).count() {
             batch.cut_off_before(*start);
         }
     }
@@ -418,6 +344,16 @@ impl Outbox {
         self.lines.shrink_to(bytes);
         (self.lines_start, self.lines_queued, self.own_bytes, self.others_bytes) = (0, 0, 0, 0);
         self.counted.set(0);
+    }
+
+    /// Whether a write has left something since it was last empty and reset.
+    pub fn has_waited(&self) -> bool {
+        self.has_waited
+    }
+
+    /// Whether its buffers are larger than most clients need.
+    pub fn is_large(&self) -> bool {
+        self.lines.capacity() > SPARE.0 || self.pieces.capacity() > SPARE.1
     }
 
     /// Tells [`Memory`] what is allocated.
@@ -466,9 +402,10 @@ impl Outbox {
         lines > 1
     }
 
-    /// Panics if the sums are not those of the parts; notes each batch and its bytes by its address. For tests.
-    pub fn check(&self, batches: &mut std::collections::HashMap<*const Batch, usize>) {
-        let sum = |own| self.pieces.iter().filter(|piece| piece.is_own() == own).map(Piece::len).sum::<usize>();
+    /// Panics if the sums are not those of the parts; notes each batch and its bytes. For tests.
+    pub fn check(&self, batches: &mut std::collections::HashMap<u32, usize>) {
+        let sum =
+            |own| self.pieces.iter().filter(|piece| piece.is_own() == own).map(Piece::len).sum::<usize>();
         let unqueued = self.lines.len() - self.lines_start - self.lines_queued;
         assert_eq!((sum(true) + unqueued, sum(false)), (self.own_bytes, self.others_bytes));
         let queued = self.pieces.iter().filter(|piece| matches!(piece, Piece::Lines { .. })).map(Piece::len);
@@ -477,7 +414,7 @@ impl Outbox {
             assert!(piece.len() > 0);
             if let Piece::Range { batch, start, end, .. } = piece {
                 assert!(batch.range(*start, *end).ends_with(b"\n"));
-                batches.insert(Rc::as_ptr(batch), batch.counted.get());
+                batches.insert(batch.index(), batch.allocated_bytes());
             }
         }
     }
@@ -486,4 +423,3 @@ impl Outbox {
 fn ends_mid_line(lines: &[u8], at: usize) -> bool {
     at > 0 && lines.get(at - 1) != Some(&b'\n')
 }
-

@@ -6,7 +6,11 @@
 //! does not wait while anybody is.
 
 mod accept;
+mod clock;
+mod entrance;
 mod listener;
+mod notify;
+mod signals;
 mod socket;
 #[cfg(feature = "web")]
 mod web;
@@ -14,40 +18,34 @@ mod web;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mio::event::Event as PollEvent;
 use mio::{Events, Interest, Poll, Token, Waker};
-use signal_hook_mio::v1_0::Signals;
 
 use crate::chat::ClientId;
 use crate::hub::{Counters, Hub};
 use crate::options::Options;
 use crate::transport::Event;
-use accept::Gate;
+use accept::BackOff;
+use clock::Clock;
+use entrance::Entrance;
 use listener::Listener;
 pub use listener::{Address, Bound};
+use signals::{Request, Signals};
 use socket::Socket;
 
 /// The most events that are taken from one poll, and so the most clients that are read from before anything is written.
-/// The more there are, the more messages share a write, and the longer clients wait for each other.
-const EVENTS_PER_TURN: usize = 1024;
+/// The more there are, the more messages share a write; the fewer, the more of what they need is still in the caches
+/// when it is written.
+const EVENTS_PER_TURN: usize = 256;
 
 /// Tokens below this are the hub's numbers of connections, which have 32 bits; the listeners count up from it.
 const FIRST_LISTENER: usize = usize::MAX / 2;
+/// From here on they are those of connections that are no clients yet.
+const FIRST_WAITING: usize = FIRST_LISTENER + usize::MAX / 8;
 const WAKER: Token = Token(usize::MAX - 1);
 const SIGNALS: Token = Token(usize::MAX - 2);
-
-// POSIX has fixed the first two; the third differs between systems. The crates that name them are not ours to use.
-const SIGINT: i32 = 2;
-const SIGTERM: i32 = 15;
-const SIGUSR1: i32 = if cfg!(not(any(target_os = "linux", target_os = "android"))) {
-    30
-} else if cfg!(any(target_arch = "mips", target_arch = "mips64")) {
-    16
-} else {
-    10
-};
 
 /// A server that is bound, and accepts connections from the moment that it [runs](Server::run).
 pub struct Server {
@@ -94,14 +92,14 @@ impl Server {
         Server::new(options, None)
     }
 
-    /// As [`Server::bind`], and makes SIGTERM, SIGINT and SIGUSR1 events of this server's loop. For a process that is a
-    /// server and nothing else. The signals come first: one that arrives while the addresses are being bound waits for
+    /// As [`Server::bind`], and makes SIGTERM, SIGINT, SIGHUP and SIGUSR1 events of this server's loop, and tells systemd
+    /// of its start and stop. For a process that is a server and nothing else. The signals come first: one that arrives while the addresses are being bound waits for
     /// the loop, and ends nothing that has left a socket file behind.
     ///
     /// # Errors
     /// As for [`Server::bind`], and the system's.
     pub fn bind_with_signals(options: &Options) -> io::Result<Server> {
-        Server::new(options, Some(Signals::new([SIGTERM, SIGINT, SIGUSR1])?))
+        Server::new(options, Some(Signals::new()?))
     }
 
     fn new(options: &Options, mut signals: Option<Signals>) -> io::Result<Server> {
@@ -110,7 +108,7 @@ impl Server {
         }
         let poll = Poll::new()?;
         if let Some(signals) = &mut signals {
-            poll.registry().register(signals, SIGNALS, Interest::READABLE)?;
+            poll.registry().register(signals.source(), SIGNALS, Interest::READABLE)?;
         }
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let mut listeners = Vec::new();
@@ -148,6 +146,9 @@ impl Server {
         for address in &self.addresses {
             log::info!("listening on {address}");
         }
+        if self.signals.is_some() {
+            notify::notify(notify::READY);
+        }
         Loop::new(self).run()
     }
 }
@@ -157,13 +158,14 @@ struct Loop {
     poll: Poll,
     hub: Hub<Socket>,
     listeners: Vec<Listener>,
-    gate: Gate,
+    back_off: BackOff,
+    entrance: Entrance,
     signals: Option<Signals>,
     stopper: Stopper,
     stopping: bool,
     stats: Duration,
     next_stats: Option<Duration>,
-    started: Instant,
+    clock: Clock,
     #[cfg(feature = "web")]
     web: web::Web,
 }
@@ -175,13 +177,14 @@ impl Loop {
             poll,
             hub: Hub::new(&options),
             listeners,
-            gate: Gate::default(),
+            back_off: BackOff::default(),
+            entrance: Entrance::default(),
             signals,
             stopper,
             stopping: false,
             stats: options.stats,
             next_stats: Some(options.stats).filter(|every| !every.is_zero()),
-            started: Instant::now(),
+            clock: Clock::start(),
             #[cfg(feature = "web")]
             web: web::Web::new(&options),
         }
@@ -191,12 +194,12 @@ impl Loop {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
         let mut killed_by = None;
         while killed_by.is_none() && !(self.stopping && self.hub.is_empty()) {
-            let wait = self.wait();
+            let wait = Clock::wait(self.wait());
             match self.poll.poll(&mut events, wait) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 other => other?,
             }
-            let now = self.now();
+            let now = self.clock.look(wait);
             for event in &events {
                 match event.token() {
                     WAKER => {}
@@ -207,6 +210,7 @@ impl Loop {
             if self.stopper.wanted.load(Ordering::Acquire) && !self.stopping {
                 self.stop("asked to", now);
             }
+            self.let_in(now);
             self.accept(now);
             self.hub.turn(now);
             #[cfg(feature = "web")]
@@ -217,63 +221,65 @@ impl Loop {
         Ok(Ended { counters: self.hub.counters(), killed_by })
     }
 
-    /// The time since the start: the hub's clock.
-    fn now(&self) -> Duration {
-        self.started.elapsed()
-    }
-
     fn dispatch(&mut self, token: Token, event: &PollEvent, now: Duration) {
-        let event = Event {
-            readable: event.is_readable(),
-            writable: event.is_writable(),
-            hung_up: event.is_read_closed() || event.is_error(),
-            urgent: event.is_priority(),
-        };
-        if let Ok(client) = ClientId::try_from(token.0) {
+        let hung_up = event.is_read_closed() || event.is_error();
+        let (readable, writable) = (event.is_readable(), event.is_writable());
+        let event = Event { readable, writable, hung_up, urgent: event.is_priority() };
+        #[cfg(feature = "web")]
+        if self.visitor_event(token, event, now) {
+            return;
+        }
+        if let Some(waiting) = token.0.checked_sub(FIRST_WAITING) {
+            self.entrance.event(waiting, event);
+        } else if let Ok(client) = ClientId::try_from(token.0) {
             self.hub.event(client, event, now);
         } else if let Some(listener) = self.listeners.iter_mut().find(|listener| listener.token == token) {
             listener.ready = true;
-        } else {
-            #[cfg(feature = "web")]
-            self.visitor_event(token, event, now);
         }
     }
 
     /// How long the poll may wait.
     fn wait(&self) -> Option<Duration> {
-        let now = self.now();
+        let now = self.clock.now();
         let hub = self.hub.wait(now);
         let accept = self.next_accept().map(|at| at.saturating_sub(now));
         let stats = self.next_stats.map(|at| at.saturating_sub(now));
+        let entrance = self.entrance.wait(now);
         #[cfg(feature = "web")]
-        let stats = [stats, self.web.wait(now)].into_iter().flatten().min();
-        [hub, accept, stats].into_iter().flatten().min()
+        let entrance = [entrance, self.web.wait(now)].into_iter().flatten().min();
+        [hub, accept, entrance, stats].into_iter().flatten().min()
     }
 
     /// Acts on the signals that have come. The number of the one that ends the server at once, if one does.
     fn take_signals(&mut self, now: Duration) -> Option<u8> {
-        let pending: Vec<i32> = self.signals.iter_mut().flat_map(|signals| signals.pending()).collect();
-        for signal in pending {
-            if signal == SIGUSR1 {
-                self.hub.log_counters();
-                self.hub.log_largest();
-            } else if self.stopping {
-                log::info!("stopping at once: a second signal");
-                return u8::try_from(signal).ok();
-            } else {
-                self.stop(if signal == SIGINT { "SIGINT" } else { "SIGTERM" }, now);
+        for request in self.signals.as_mut().map_or(Vec::new(), Signals::take) {
+            match request {
+                Request::Report => {
+                    self.hub.log_counters();
+                    self.hub.log_largest();
+                }
+                Request::Reload => log::info!("SIGHUP: there is nothing to read again"),
+                Request::Stop { number, .. } if self.stopping => {
+                    log::info!("stopping at once: a second signal");
+                    return Some(number);
+                }
+                Request::Stop { name, .. } => self.stop(name, now),
             }
         }
         None
     }
 
-    /// Begins to stop: no client is accepted or read from any more. Unix socket files go with their listeners.
+    /// Begins to stop: nobody is accepted or read from any more. Unix socket files go with their listeners.
     fn stop(&mut self, why: &str, now: Duration) {
         log::info!("stopping: {why}");
+        if self.signals.is_some() {
+            notify::notify(notify::STOPPING);
+        }
         self.stopping = true;
         self.listeners.retain(Listener::answers_to_the_end);
         #[cfg(feature = "web")]
         self.web.door.stop();
+        self.entrance.clear();
         self.hub.stop(now);
     }
 

@@ -124,29 +124,40 @@ pub trait Transport {
     fn ping(&mut self) {}
 }
 
-/// Who is on the other side.
+/// Who is on the other side. Smaller than a `SocketAddr`: every connection has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
-    /// The address that a TCP connection comes from, or that a proxy has told.
-    Tcp(SocketAddr),
+    /// The address that a TCP connection comes from, or that a proxy has told. IPv4 that is written as IPv6 is IPv4.
+    Tcp {
+        /// The address.
+        ip: IpAddr,
+        /// The port.
+        port: u16,
+    },
     /// A Unix socket: somebody on this machine.
     Unix,
 }
 
 impl Peer {
-    /// The address without its port. An IPv4 address that is written as IPv6 is IPv4.
+    /// The address without its port.
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
-            Peer::Tcp(address) => Some(address.ip().to_canonical()),
+            Peer::Tcp { ip, .. } => Some(*ip),
             Peer::Unix => None,
         }
     }
 }
 
+impl From<SocketAddr> for Peer {
+    fn from(address: SocketAddr) -> Self {
+        Peer::Tcp { ip: address.ip().to_canonical(), port: address.port() }
+    }
+}
+
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Peer::Tcp(address) => SocketAddr::new(address.ip().to_canonical(), address.port()).fmt(f),
+        match *self {
+            Peer::Tcp { ip, port } => SocketAddr::new(ip, port).fmt(f),
             Peer::Unix => f.write_str("a Unix socket"),
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Hub, Notice};
 use crate::chat::ClientId;
 use crate::connection::{Phase, Reading, Source, Writing};
+use crate::deadlines::Moment;
 use crate::protocol::DisconnectReason;
 use crate::transport::{End, Transport};
 
@@ -12,7 +13,7 @@ use crate::transport::{End, Transport};
 const LINGER: Duration = Duration::from_secs(5);
 
 /// The most connections that are kept for their last words, beside the clients; past it the oldest is closed.
-const LINGERING_MAX: usize = 1024;
+pub const LINGERING_MAX: usize = 1024;
 
 /// A client that has closed its side is given up after taking nothing of what waits for it for this long.
 const FINISH_WITHOUT_PROGRESS: Duration = Duration::from_secs(60);
@@ -165,7 +166,7 @@ impl<T: Transport> Hub<T> {
     }
 
     /// When this connection has to be looked at, if at no other time.
-    fn deadline(&self, client: ClientId) -> Option<Duration> {
+    fn deadline(&self, client: ClientId) -> Option<Moment> {
         let connection = self.connections.get(client as usize)?;
         match connection.phase {
             Phase::Active => match connection.reading {
@@ -183,13 +184,13 @@ impl<T: Transport> Hub<T> {
         }
     }
 
-    fn idle_at(&self, client: ClientId) -> Option<Duration> {
+    fn idle_at(&self, client: ClientId) -> Option<Moment> {
         let connection = self.connections.get(client as usize)?;
         Some(connection.heard_at + self.options.idle_timeout).filter(|_| !self.options.idle_timeout.is_zero())
     }
 
     /// When a peer that says nothing is to be asked for a sign of life, or, if it was, is given up.
-    fn ping_at(&self, client: ClientId) -> Option<Duration> {
+    fn ping_at(&self, client: ClientId) -> Option<Moment> {
         let connection = self.connections.get(client as usize)?;
         if self.options.keepalive.is_zero() || !connection.transport.can_ping() {
             return None;
@@ -221,7 +222,7 @@ impl<T: Transport> Hub<T> {
             if connection.entered_for != at {
                 continue;
             }
-            connection.entered_for = Duration::MAX;
+            connection.entered_for = Moment::NEVER;
             let phase = connection.phase;
             if self.deadline(client).is_none_or(|at| at > self.now) {
                 self.enter_deadline(client);
@@ -319,8 +320,8 @@ impl<T: Transport> Hub<T> {
 
     /// Stops: nobody is read from any more, everybody gets what waits and a last line, for at most `--drain`.
     pub fn stop(&mut self, now: Duration) {
-        self.now = now;
-        let stop_at = now + self.options.drain;
+        self.now = now.into();
+        let stop_at = self.now + self.options.drain;
         self.stop_at = Some(stop_at);
         let clients: Vec<ClientId> = self.connections.iter().map(|(slot, _)| slot as ClientId).collect();
         for client in clients {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Hub, Notice};
 use crate::chat::ClientId;
 use crate::connection::{Connection, Input, Phase, Reading, Source, Writing};
+use crate::deadlines::Moment;
 use crate::lines::Found;
 use crate::outbox::Outbox;
 use crate::protocol::{DisconnectReason, FirstBytes, Foreign};
@@ -279,12 +280,12 @@ impl<T: Transport> Hub<T> {
     }
 
     /// `--rate` as a clock that each request puts forward: when the client may go on.
-    pub(super) fn throttled_until(&self, client: ClientId) -> Duration {
+    pub(super) fn throttled_until(&self, client: ClientId) -> Moment {
         let (Some(cost), Some(connection)) = (self.request_cost(), self.connections.get(client as usize))
         else {
-            return Duration::ZERO;
+            return Moment::default();
         };
-        (connection.paid_until.max(self.now) + cost).saturating_sub(BURST)
+        (connection.paid_until.max(self.now) + cost).before(BURST)
     }
 
     fn pay(&mut self, client: ClientId) {

@@ -150,7 +150,7 @@ impl<T: Transport> Hub<T> {
     /// The server ends a connection.
     pub(super) fn log_disconnect(&mut self, client: ClientId, reason: DisconnectReason) {
         let limiter = self.log_limiter.by_reason.get_mut(reason.kind());
-        if let Some(left_out) = limiter.and_then(|limiter| limiter.admit(self.now)) {
+        if let Some(left_out) = limiter.and_then(|limiter| limiter.admit(self.now.into())) {
             self.log_ended(client, reason.words(), left_out);
         }
     }
@@ -158,7 +158,7 @@ impl<T: Transport> Hub<T> {
     /// A client that has closed its side is given up, because it takes nothing of what waits for it.
     pub(super) fn log_gave_up(&mut self, client: ClientId) {
         if self.stop_at.is_none()
-            && let Some(left_out) = self.log_limiter.closed.admit(self.now)
+            && let Some(left_out) = self.log_limiter.closed.admit(self.now.into())
         {
             self.log_ended(client, "has closed its side and takes nothing", left_out);
         }
@@ -166,7 +166,7 @@ impl<T: Transport> Hub<T> {
 
     /// A peer has not answered.
     pub(super) fn log_vanished(&mut self, client: ClientId) {
-        if let Some(left_out) = self.log_limiter.closed.admit(self.now) {
+        if let Some(left_out) = self.log_limiter.closed.admit(self.now.into()) {
             self.log_ended(client, "has not answered", left_out);
         }
     }

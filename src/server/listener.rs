@@ -13,7 +13,7 @@ use mio::Token;
 use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 
-use super::socket::{Socket, Tcp};
+use super::socket::{self, Socket, Tcp};
 use crate::options::{self, Listen, Options, Place, Spoken};
 use crate::transport::Peer;
 use unix::SocketFile;
@@ -104,7 +104,7 @@ pub struct Listener {
 enum Kind {
     Tcp {
         listener: TcpListener,
-        user_timeout_s: u32,
+        user_timeout_s: u16,
     },
     /// The file goes first: one whose listener has gone could be taken over, and then removed under its new owner.
     Unix {
@@ -120,12 +120,11 @@ impl Listener {
     /// A name that cannot be resolved, an address that cannot be bound. The error says which, and why.
     pub fn bind(listen: &Listen, options: &Options) -> io::Result<Vec<Listener>> {
         // A connection that was read as what it is not would be the worse answer.
-        let is_served = !listen.is_behind_proxy()
-            && match listen.spoken() {
-                Spoken::Lines => true,
-                Spoken::Http | Spoken::Metrics => cfg!(feature = "web"),
-                Spoken::Tls | Spoken::Https => false,
-            };
+        let is_served = match listen.spoken() {
+            Spoken::Lines => true,
+            Spoken::Http | Spoken::Metrics => cfg!(feature = "web"),
+            Spoken::Tls | Spoken::Https => false,
+        };
         let bound = match listen.place() {
             _ if !is_served => Err(io::Error::new(ErrorKind::Unsupported, "this build does not serve it")),
             Place::Tcp(address) => bind_tcp(address, options),
@@ -136,17 +135,18 @@ impl Listener {
         match bound {
             Ok(kinds) => {
                 let (proxy, spoken) = (listen.is_behind_proxy(), listen.spoken());
-                Ok(kinds
-                    .into_iter()
-                    .map(|kind| Listener { kind, proxy, spoken, token: Token(usize::MAX), ready: false })
-                    .collect())
+                Ok(kinds.into_iter().map(|kind| Listener { kind, proxy, spoken, token: Token(usize::MAX), ready: false }).collect())
             }
             Err(error) => Err(io::Error::new(error.kind(), format!("cannot listen on {listen}: {error}"))),
         }
     }
 
+    /// Whether each connection must begin with a PROXY header.
+    pub fn is_behind_proxy(&self) -> bool {
+        self.proxy
+    }
+
     /// What is spoken there.
-    #[cfg(feature = "web")]
     pub fn spoken(&self) -> Spoken {
         self.spoken
     }
@@ -188,18 +188,18 @@ impl Listener {
                 #[cfg(not(any(target_os = "linux", target_os = "android")))]
                 let _ = stream.set_nodelay(true);
                 let user_timeout_s = *user_timeout_s;
-                Ok((Socket::Tcp(Tcp::new(stream, user_timeout_s)), Peer::Tcp(from)))
+                Ok((Socket::Tcp(Tcp::new(stream, user_timeout_s)), Peer::from(from)))
             }
             Kind::Unix { listener, .. } => {
                 let (stream, _) = listener.accept()?;
-                Ok((Socket::Unix(stream), Peer::Unix))
+                Ok((Socket::Unix(socket::Unix::new(stream)), Peer::Unix))
             }
         }
     }
 }
 
 fn bind_tcp(address: &str, options: &Options) -> io::Result<Vec<Kind>> {
-    let user_timeout_s = u32::try_from(options.keepalive.as_secs()).unwrap_or(u32::MAX);
+    let user_timeout_s = u16::try_from(options.keepalive.as_secs()).unwrap_or(u16::MAX);
     let listeners = tcp::bind_all(&tcp::resolve(address)?, options.keepalive)?;
     let kind = |listener| Kind::Tcp { listener: TcpListener::from_std(listener), user_timeout_s };
     Ok(listeners.into_iter().map(kind).collect())
@@ -229,6 +229,8 @@ mod tests {
         assert_eq!(options.tcp_keepalive_interval().unwrap(), Duration::from_secs(10));
         assert_eq!(options.tcp_keepalive_retries().unwrap(), tcp::KEEPALIVE_PROBES);
         assert_eq!(options.tcp_notsent_lowat().unwrap(), tcp::UNSENT_BYTES);
+        assert_eq!(options.recv_buffer_size().unwrap(), 2 * tcp::RECEIVE_BUFFER_BYTES);
+        assert_eq!(options.send_buffer_size().unwrap(), 2 * tcp::SEND_BUFFER_BYTES);
         assert_eq!(options.tcp_user_timeout().unwrap(), Some(Duration::from_secs(60)));
     }
 

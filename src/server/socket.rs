@@ -21,18 +21,27 @@ pub enum Socket {
     /// From a TCP listener.
     Tcp(Tcp),
     /// From a Unix listener.
-    Unix(UnixStream),
+    Unix(Unix),
     /// From an HTTP listener, after the handshake.
     #[cfg(feature = "web")]
     Web(Box<WebSocket<Socket>>),
+}
+
+/// A connection over a Unix socket.
+#[derive(Debug)]
+pub struct Unix {
+    stream: UnixStream,
+    unread: Unread,
 }
 
 /// A TCP connection.
 #[derive(Debug)]
 pub struct Tcp {
     stream: TcpStream,
-    /// How long sent data may stay unacknowledged while the peer reads, in seconds; 0 leaves it to the system.
-    user_timeout_s: u32,
+    unread: Unread,
+    /// How long sent data may stay unacknowledged while the peer reads, in seconds; 0 leaves it to the system. With 16
+    /// bits, a connection fits into 16 bytes.
+    user_timeout_s: u16,
     /// A read that is shorter than its buffer has emptied the socket, and asking once more would cost a system call
     /// for each event. That is not so where urgent data has come, at which a read stops, nor where the end is near.
     short_reads_drain: bool,
@@ -40,10 +49,10 @@ pub struct Tcp {
 
 impl Tcp {
     /// A connection that has been accepted.
-    pub fn new(stream: TcpStream, user_timeout_s: u32) -> Self {
+    pub fn new(stream: TcpStream, user_timeout_s: u16) -> Self {
         // Elsewhere nobody tells of urgent data.
         let short_reads_drain = cfg!(any(target_os = "linux", target_os = "android"));
-        Tcp { stream, user_timeout_s, short_reads_drain }
+        Tcp { stream, unread: Unread::default(), user_timeout_s, short_reads_drain }
     }
 
     /// The stream, to look at its options.
@@ -53,15 +62,60 @@ impl Tcp {
     }
 }
 
+impl Unix {
+    /// A connection that has been accepted.
+    pub fn new(stream: UnixStream) -> Self {
+        Unix { stream, unread: Unread::default() }
+    }
+}
+
 impl Socket {
     /// What the poll registers.
     pub fn source(&mut self) -> &mut dyn Source {
         match self {
             Socket::Tcp(tcp) => &mut tcp.stream,
-            Socket::Unix(stream) => stream,
+            Socket::Unix(unix) => &mut unix.stream,
             #[cfg(feature = "web")]
-            Socket::Web(socket) => socket.inner_mut().source(),
+            Socket::Web(web) => web.inner_mut().source(),
         }
+    }
+
+    /// Takes back bytes that were read from it and belong to whoever reads next. No event will tell of them.
+    pub fn put_back(&mut self, bytes: &[u8]) {
+        match self {
+            Socket::Tcp(tcp) => tcp.unread.put(bytes),
+            Socket::Unix(unix) => unix.unread.put(bytes),
+            #[cfg(feature = "web")]
+            Socket::Web(web) => web.inner_mut().put_back(bytes),
+        }
+    }
+}
+
+/// What was read from a socket and put back: what came behind a PROXY header, in the same read. Nearly nobody has that,
+/// and then it is a null pointer.
+#[derive(Debug, Default)]
+#[allow(clippy::box_collection)]
+struct Unread(Option<Box<Vec<u8>>>);
+
+impl Unread {
+    /// In front of what is there.
+    fn put(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            let rest = self.0.take().unwrap_or_default();
+            self.0 = Some(Box::new([bytes, &rest].concat()));
+        }
+    }
+
+    /// Moves what fits into `buffer`. Nothing if there is nothing.
+    fn take(&mut self, buffer: &mut [u8]) -> Option<Received> {
+        let mut unread = self.0.take()?;
+        let count = unread.len().min(buffer.len());
+        for (place, byte) in buffer.iter_mut().zip(unread.drain(..count)) {
+            *place = byte;
+        }
+        self.0 = Some(unread).filter(|unread| !unread.is_empty());
+        // The event that told of these may have told of more.
+        Some(Received::Bytes { count, drained: false })
     }
 }
 
@@ -71,49 +125,53 @@ impl Transport for Socket {
             Socket::Tcp(tcp) => tcp.short_reads_drain &= !event.urgent && !event.hung_up,
             Socket::Unix(_) => {}
             #[cfg(feature = "web")]
-            Socket::Web(socket) => socket.ready(event),
+            Socket::Web(web) => web.ready(event),
         }
     }
 
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
         match self {
-            Socket::Tcp(tcp) => receive_from(&mut tcp.stream, buffer, tcp.short_reads_drain),
-            // A read of a Unix socket stops where a descriptor was sent along.
-            Socket::Unix(stream) => receive_from(stream, buffer, false),
+            Socket::Tcp(Tcp { stream, unread, short_reads_drain, .. }) => match unread.take(buffer) {
+                Some(received) => Ok(received),
+                None => receive_from(stream, buffer, *short_reads_drain),
+            },
+            Socket::Unix(Unix { stream, unread }) => match unread.take(buffer) {
+                Some(received) => Ok(received),
+                // A read of a Unix socket stops where a descriptor was sent along.
+                None => receive_from(stream, buffer, false),
+            },
             #[cfg(feature = "web")]
-            Socket::Web(socket) => socket.receive(buffer),
+            Socket::Web(web) => web.receive(buffer),
         }
     }
 
+    #[cfg_attr(not(feature = "web"), allow(unused_variables))]
     fn send(&mut self, bytes: &[u8], scratch: &mut Vec<u8>) -> io::Result<Sent> {
-        #[cfg(not(feature = "web"))]
-        let _ = scratch;
         match self {
             Socket::Tcp(tcp) => send_to(&mut tcp.stream, bytes),
-            Socket::Unix(stream) => send_to(stream, bytes),
+            Socket::Unix(unix) => send_to(&mut unix.stream, bytes),
             #[cfg(feature = "web")]
-            Socket::Web(socket) => socket.send(bytes, scratch),
+            Socket::Web(web) => web.send(bytes, scratch),
         }
     }
 
     #[cfg(feature = "web")]
     fn held(&self) -> usize {
-        if let Socket::Web(socket) = self { socket.held() } else { 0 }
+        if let Socket::Web(web) = self { web.held() } else { 0 }
     }
 
     #[cfg(feature = "web")]
     fn flush(&mut self) -> io::Result<bool> {
-        if let Socket::Web(socket) = self { socket.flush() } else { Ok(true) }
+        if let Socket::Web(web) = self { web.flush() } else { Ok(true) }
     }
 
+    #[cfg_attr(not(feature = "web"), allow(unused_variables))]
     fn finish(&mut self, reason: Option<DisconnectReason>) -> io::Result<bool> {
-        #[cfg(not(feature = "web"))]
-        let _ = reason;
         match self {
             Socket::Tcp(tcp) => tcp.stream.shutdown(Shutdown::Write)?,
-            Socket::Unix(stream) => stream.shutdown(Shutdown::Write)?,
+            Socket::Unix(unix) => unix.stream.shutdown(Shutdown::Write)?,
             #[cfg(feature = "web")]
-            Socket::Web(socket) => return socket.finish(reason),
+            Socket::Web(web) => return web.finish(reason),
         }
         Ok(true)
     }
@@ -133,8 +191,8 @@ impl Transport for Socket {
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
         let _ = stalled;
         #[cfg(feature = "web")]
-        if let Socket::Web(socket) = self {
-            socket.set_stalled(stalled);
+        if let Socket::Web(web) = self {
+            web.set_stalled(stalled);
         }
     }
 
@@ -145,13 +203,34 @@ impl Transport for Socket {
 
     #[cfg(feature = "web")]
     fn ping(&mut self) {
-        if let Socket::Web(socket) = self {
-            socket.ping();
+        if let Socket::Web(web) = self {
+            web.ping();
         }
     }
 
     #[cfg(feature = "web")]
     fn speaks_lines(&self) -> bool {
         !matches!(self, Socket::Web(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_put_back_comes_first_and_once() {
+        let (stream, mut peer) = UnixStream::pair().unwrap();
+        let mut socket = Socket::Unix(Unix::new(stream));
+        io::Write::write_all(&mut peer, b"later").unwrap();
+        socket.put_back(b"second");
+        socket.put_back(b"");
+        socket.put_back(b"first ");
+        let (mut all, mut buffer) = (Vec::new(), [0; 4]);
+        while let Received::Bytes { count, drained } = socket.receive(&mut buffer).unwrap() {
+            assert!(!drained);
+            all.extend_from_slice(&buffer[..count]);
+        }
+        assert_eq!(all, b"first secondlater");
     }
 }

@@ -6,14 +6,14 @@ use std::time::Duration;
 use mio::Token;
 
 use super::Loop;
-use super::accept::interest;
+use super::entrance::{Entrant, interest};
 use super::socket::Socket;
 use crate::dispatch::Action;
 use crate::hub::Hub;
 use crate::options::{self, Options, Spoken};
 use crate::protocol::{ClientLimit, DisconnectReason};
-use crate::transport::{Event, Peer};
-use crate::web::door::{Door, Entrant};
+use crate::transport::Event;
+use crate::web::door::{self, Door};
 use crate::web::metrics::{Durations, Snapshot};
 use crate::web::page;
 use crate::web::site::{Service, Site};
@@ -55,61 +55,50 @@ impl Web {
     }
 }
 
-/// What visitors of a listener come for.
-pub(super) fn service(spoken: Spoken) -> Service {
-    if spoken == Spoken::Metrics { Service::Metrics } else { Service::Page }
-}
-
 impl Loop {
-    /// Takes a connection in that was accepted from an HTTP listener.
+    /// Takes a connection of an HTTP listener in. `again`: the poll knows it by another token until now, and of what has
+    /// come no event tells again.
     ///
     /// # Errors
     /// The poll's; the connection is closed then.
-    pub(super) fn visit(
-        &mut self,
-        socket: Socket,
-        peer: Peer,
-        service: Service,
-        now: Duration,
-    ) -> io::Result<()> {
+    pub(super) fn visit(&mut self, entrant: Entrant, again: bool, now: Duration) -> io::Result<()> {
+        let Entrant { socket, peer, spoken } = entrant;
+        let service = if spoken == Spoken::Metrics { Service::Metrics } else { Service::Page };
         let visitor = self.web.door.enter(socket, peer, service, now);
         let Some(socket) = self.web.door.transport_mut(visitor) else { return Ok(()) };
-        let token = Token(FIRST_VISITOR.saturating_add(visitor));
-        let registered = self.poll.registry().register(socket.source(), token, interest());
+        let (registry, token) = (self.poll.registry(), Token(FIRST_VISITOR.saturating_add(visitor)));
+        let registered = if again {
+            registry.reregister(socket.source(), token, interest())
+        } else {
+            registry.register(socket.source(), token, interest())
+        };
         if registered.is_err() {
             self.web.door.remove(visitor);
+        } else if again {
+            self.visitor_event(token, Event { readable: true, ..Event::default() }, now);
         }
         registered
     }
 
-    /// Something has happened on a visitor's connection.
-    pub(super) fn visitor_event(&mut self, token: Token, event: Event, now: Duration) {
-        let Some(visitor) = token.0.checked_sub(FIRST_VISITOR) else { return };
+    /// Something has happened on a visitor's connection. Whether it is one.
+    pub(super) fn visitor_event(&mut self, token: Token, event: Event, now: Duration) -> bool {
+        let Some(visitor) = token.0.checked_sub(FIRST_VISITOR) else { return false };
         let Loop { web: Web { door, turns, limits }, hub, .. } = self;
         let visitors = door.len() as u64;
         let mut scrape = || scrape(hub, limits, turns.as_ref(), visitors);
         if let Some(entrant) = door.event(visitor, event, now, &mut scrape) {
-            self.let_in(entrant, now);
+            let door::Entrant { peer, transport, begun } = entrant;
+            let socket = Socket::Web(Box::new(WebSocket::new(transport, begun)));
+            // One that cannot be registered again is closed, and that is all.
+            let _ = self.connect(socket, peer, true, now);
         }
-    }
-
-    /// A visitor becomes a client.
-    fn let_in(&mut self, entrant: Entrant<Socket>, now: Duration) {
-        let Entrant { peer, transport, begun } = entrant;
-        let socket = Socket::Web(Box::new(WebSocket::new(transport, begun)));
-        let client = self.hub.connect(socket, peer, now);
-        let Some(socket) = self.hub.transport_mut(client) else { return };
-        if self.poll.registry().reregister(socket.source(), Token(client as usize), interest()).is_err() {
-            return self.hub.abandon(client);
-        }
-        // What has come until now, no event will tell of again.
-        self.hub.event(client, Event { readable: true, writable: true, ..Event::default() }, now);
+        true
     }
 
     /// Ends visits whose time is over, and notes how long the turn took that began at `began`.
     pub(super) fn end_of_turn(&mut self, began: Duration) {
         self.web.door.expire(began);
-        let now = self.now();
+        let now = self.clock.now();
         if let Some(turns) = &mut self.web.turns {
             turns.add(now.saturating_sub(began));
         }

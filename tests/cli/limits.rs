@@ -213,8 +213,7 @@ fn disconnections_of_one_kind_are_logged_once_a_second_with_a_count_of_those_lef
     first.assert_served();
     let (mut lines, mut told) = (0, 0);
     while told < refused {
-        let line = parlor
-            .line("disconnection", |line| line.contains("disconnected"));
+        let line = parlor.line("disconnection", |line| line.contains("disconnected"));
         // Either a line of its own for those left out, or one for the last with their number.
         let number = |text: &str| text.rsplit_once(' ').and_then(|(_, number)| number.parse::<u64>().ok());
         let left_out = line.split_once(" more").map_or(0, |(before, _)| number(before).unwrap());

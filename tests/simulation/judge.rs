@@ -328,7 +328,9 @@ impl Simulation {
         client.earn(self.options.rate, self.now);
         let is_throttled = is_client && self.options.rate > 0 && client.allowance < 1.0;
         let slot = client.slot;
-        if !is_throttled { println!("slot {slot} {}", self.hub.describe(slot)); }
+        if !is_throttled {
+            println!("slot {slot} {}", self.hub.describe(slot));
+        }
         let client = &mut self.clients[who];
         assert!(
             is_throttled,
@@ -376,7 +378,12 @@ impl Simulation {
         };
         // One look at its socket comes before the end.
         let is_looked_at = client.gone.is_none() && wait == Some(Duration::ZERO);
-        assert!(self.now < deadline || is_looked_at, "client {who} should have been closed by now: {:?} {}", client.gone, self.hub.describe(client.slot));
+        assert!(
+            self.now < deadline || is_looked_at,
+            "client {who} should have been closed by now: {:?} {}",
+            client.gone,
+            self.hub.describe(client.slot)
+        );
         let woken = wait.is_some_and(|wait| self.now + wait <= deadline);
         assert!(
             woken || is_looked_at,
@@ -421,7 +428,8 @@ impl Simulation {
             return;
         }
         let is_told = client.last_words.is_some();
-        let stop_is_over = self.stopped_at.is_some() && is_told && passed(client.written_at, CLOSE_AFTER_STOP);
+        let stop_is_over =
+            self.stopped_at.is_some() && is_told && passed(client.written_at, CLOSE_AFTER_STOP);
         assert!(
             (is_told && client.input_ended) || passed(gone.at, LINGER) || stop_is_over,
             "client {who} was closed and not told why, or not waited for: {:?}",

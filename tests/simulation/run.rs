@@ -242,7 +242,7 @@ impl Simulation {
         let socket = Rc::new(RefCell::new(socket));
         let address = (!self.random.once_in(4)).then(|| IpAddr::from([10, 0, 0, self.random.below(3) as u8]));
         let may = self.may_connect(address);
-        let peer = address.map_or(Peer::Unix, |ip| Peer::Tcp(SocketAddr::new(ip, 1)));
+        let peer = address.map_or(Peer::Unix, |ip| SocketAddr::new(ip, 1).into());
         let slot = self.hub.connect(MadeUpStream::new(&socket), peer, self.now);
         assert!(self.by_slot.insert(slot, who).is_none(), "slot {slot} was taken");
         let mut client = Client::new(who, socket, nature, address, slot, self.now);

@@ -1,0 +1,453 @@
+//! Connections that have been accepted and are no clients yet: they have to say first who they are. Knows nothing of
+//! lines and rooms, nor of the clients.
+//!
+//! What a connection has to do first is decided by its listener, stage by stage: behind a proxy it begins with a PROXY
+//! header ([`Stage::Proxy`]). Whoever is through goes to the hub.
+//!
+//! Nobody can hold on to much here: at most [`WAITING_MAX`] connections wait in a stage, the oldest goes when one more
+//! comes; each has [`PATIENCE`] for it; and it holds a few kilobytes. They are no clients: they do not count for
+//! `--max-clients`, and hear nothing when they are closed.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io;
+use std::time::Duration;
+
+use mio::{Interest, Token};
+use slab::Slab;
+
+use super::socket::Socket;
+use super::{FIRST_WAITING, Loop};
+use crate::chat::ClientId;
+use crate::logging::Limiter;
+use crate::options::Spoken;
+use crate::proxy::{self, Header};
+use crate::transport::{Event, Peer, Received, Transport};
+
+/// The most connections that wait in one stage.
+const WAITING_MAX: usize = 256;
+
+/// How long a stage may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Who has been here for so long makes room when the host has no descriptor left. One that has just come is likely to go
+/// on by itself.
+const STALE_AFTER: Duration = Duration::from_secs(1);
+
+/// What [`PATIENCE`] counts of a turn at most. The loop turns at least so often while somebody waits, so that whatever
+/// is longer is time in which the process stood still, which is not the peer's fault.
+const TICK: Duration = Duration::from_secs(1);
+
+/// A connection that is through, or has just been accepted.
+#[derive(Debug)]
+pub struct Entrant {
+    /// The connection. There may be input that no event will tell of any more.
+    pub socket: Socket,
+    /// Who it is, as far as is known.
+    pub peer: Peer,
+    /// What its listener speaks.
+    pub spoken: Spoken,
+}
+
+/// What a connection has to do before it is a client.
+#[derive(Debug)]
+enum Stage {
+    /// Send the PROXY header, of which so much has come.
+    Proxy(Vec<u8>),
+}
+
+/// How many kinds of [`Stage`] there are.
+const STAGES: usize = 1;
+
+/// What became of a connection that was looked at.
+#[derive(Debug)]
+enum Step {
+    /// It waits for an event.
+    Wait,
+    /// The stage is done.
+    Done,
+    /// It is to be closed, for a reason that is worth a line in the log.
+    Close(&'static str),
+    /// It has gone without having said anything.
+    Gone,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    entrant: Entrant,
+    stage: Stage,
+    /// On the clock of [`Patience`].
+    deadline: Duration,
+    /// It is on the list of those to be looked at.
+    is_listed: bool,
+}
+
+/// All that wait.
+#[derive(Debug, Default)]
+pub struct Entrance {
+    waiting: Slab<Waiting>,
+    /// Those in each stage, the oldest first: all have the same time.
+    by_deadline: [BTreeSet<(Duration, usize)>; STAGES],
+    /// To be looked at: an edge-triggered poll does not say it twice.
+    listed: VecDeque<usize>,
+    patience: Patience,
+    buffer: Vec<u8>,
+    closed: Limiter,
+}
+
+/// A clock that stands still while the process does.
+#[derive(Debug, Default)]
+struct Patience {
+    elapsed: Duration,
+    seen: Duration,
+}
+
+impl Patience {
+    fn advance(&mut self, now: Duration) {
+        self.elapsed += now.saturating_sub(self.seen).min(TICK);
+        self.seen = now;
+    }
+}
+
+impl Stage {
+    /// The first that a connection has to go through, if there is one.
+    fn first(behind_proxy: bool, spoken: Spoken) -> Option<Stage> {
+        if behind_proxy { Some(Stage::Proxy(Vec::new())) } else { Stage::after_proxy(spoken) }
+    }
+
+    /// The next one.
+    fn next(&self, spoken: Spoken) -> Option<Stage> {
+        match self {
+            Stage::Proxy(_) => Stage::after_proxy(spoken),
+        }
+    }
+
+    fn after_proxy(_spoken: Spoken) -> Option<Stage> {
+        None
+    }
+
+    /// Its place in a table of [`STAGES`].
+    fn kind(&self) -> usize {
+        match self {
+            Stage::Proxy(_) => 0,
+        }
+    }
+
+    /// What is said of one that takes too long, and of one that has to go for others.
+    fn complaint(&self) -> [&'static str; 2] {
+        match self {
+            Stage::Proxy(_) => ["no PROXY header came in time", "too many wait for their PROXY header"],
+        }
+    }
+}
+
+impl Entrance {
+    /// Connections that wait.
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// An event for a connection; one for a connection that is no more is ignored.
+    pub fn event(&mut self, key: usize, event: Event) {
+        if let Some(waiting) = self.waiting.get_mut(key) {
+            waiting.entrant.socket.ready(event);
+            self.list(key);
+        }
+    }
+
+    /// How long the loop may wait for events.
+    pub fn wait(&self, now: Duration) -> Option<Duration> {
+        if !self.listed.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let first = self.by_deadline.iter().filter_map(|stage| stage.first()).min();
+        let waiting = first.map(|(deadline, _)| deadline.saturating_sub(self.patience.elapsed).min(TICK));
+        let log = self.closed.deadline().map(|at| at.saturating_sub(now));
+        [waiting, log].into_iter().flatten().min()
+    }
+
+    /// Closes whoever waits.
+    pub fn clear(&mut self) {
+        *self = Entrance { closed: self.closed, ..Entrance::default() };
+        self.log_left_out(Duration::MAX);
+    }
+
+    /// Closes the oldest, if it has been here for a while. Whether there was one.
+    pub fn close_stale(&mut self, now: Duration) -> bool {
+        self.patience.advance(now);
+        let stale = self.patience.elapsed + PATIENCE.saturating_sub(STALE_AFTER);
+        let oldest = self.by_deadline.iter().filter_map(|stage| stage.first()).min().copied();
+        let Some((_, key)) = oldest.filter(|&(deadline, _)| deadline <= stale) else { return false };
+        self.close(key, Some("there are no descriptors left"), now);
+        true
+    }
+
+    /// A connection begins to wait. Its key; the oldest may have gone for it.
+    fn add(&mut self, entrant: Entrant, stage: Stage, now: Duration) -> usize {
+        self.patience.advance(now);
+        let kind = stage.kind();
+        let waiting = Waiting { entrant, stage, deadline: Duration::ZERO, is_listed: false };
+        let key = self.waiting.insert(waiting);
+        self.begin(key, kind, now);
+        key
+    }
+
+    /// The time of a connection's stage begins.
+    fn begin(&mut self, key: usize, kind: usize, now: Duration) {
+        let Some(stage) = self.by_deadline.get_mut(kind) else { return };
+        let oldest = stage.first().map(|&(_, oldest)| oldest).filter(|_| stage.len() >= WAITING_MAX);
+        let deadline = self.patience.elapsed + PATIENCE;
+        stage.insert((deadline, key));
+        if let Some(waiting) = self.waiting.get_mut(key) {
+            waiting.deadline = deadline;
+        }
+        if let Some(oldest) = oldest {
+            let why = self.waiting.get(oldest).map(|waiting| waiting.stage.complaint()[1]);
+            self.close(oldest, why, now);
+        }
+    }
+
+    fn list(&mut self, key: usize) {
+        if let Some(waiting) = self.waiting.get_mut(key)
+            && !std::mem::replace(&mut waiting.is_listed, true)
+        {
+            self.listed.push_back(key);
+        }
+    }
+
+    /// The next connection that is through. Nothing when all that were ready have been looked at.
+    fn next_entrant(&mut self, now: Duration) -> Option<Entrant> {
+        self.patience.advance(now);
+        while let Some(key) = self.listed.pop_front() {
+            // The list can still name one that has been closed, and whoever has its key now.
+            let Some(waiting) = self.waiting.get_mut(key).filter(|waiting| waiting.is_listed) else {
+                continue;
+            };
+            waiting.is_listed = false;
+            let entrant = self.go_on(key, now);
+            if entrant.is_some() {
+                return entrant;
+            }
+        }
+        self.next_of_the_late(now)
+    }
+
+    /// Those whose time is over. What has arrived counts: it is looked at once more.
+    fn next_of_the_late(&mut self, now: Duration) -> Option<Entrant> {
+        for kind in 0..STAGES {
+            while let Some(&(deadline, key)) = self.by_deadline.get(kind).and_then(BTreeSet::first)
+                && deadline <= self.patience.elapsed
+            {
+                let entrant = self.go_on(key, now);
+                if entrant.is_some() {
+                    return entrant;
+                }
+                if let Some(waiting) = self.waiting.get(key).filter(|waiting| waiting.deadline == deadline) {
+                    let [too_late, _] = waiting.stage.complaint();
+                    self.close(key, Some(too_late), now);
+                }
+            }
+        }
+        self.log_left_out(now);
+        None
+    }
+
+    /// Does what can be done now for a connection.
+    fn go_on(&mut self, key: usize, now: Duration) -> Option<Entrant> {
+        self.buffer.resize(proxy::HEADER_BYTES_MAX, 0);
+        loop {
+            let waiting = self.waiting.get_mut(key)?;
+            match waiting.step(&mut self.buffer) {
+                Step::Wait => return None,
+                Step::Done => {
+                    let next = waiting.stage.next(waiting.entrant.spoken);
+                    let (deadline, done) = (waiting.deadline, waiting.stage.kind());
+                    if let Some(stage) = self.by_deadline.get_mut(done) {
+                        stage.remove(&(deadline, key));
+                    }
+                    let Some(next) = next else { return self.remove(key) };
+                    let kind = next.kind();
+                    waiting.stage = next;
+                    self.begin(key, kind, now);
+                }
+                Step::Close(why) => {
+                    self.close(key, Some(why), now);
+                    return None;
+                }
+                Step::Gone => {
+                    self.close(key, None, now);
+                    return None;
+                }
+            }
+        }
+    }
+
+    fn remove(&mut self, key: usize) -> Option<Entrant> {
+        let waiting = self.waiting.try_remove(key)?;
+        if let Some(stage) = self.by_deadline.get_mut(waiting.stage.kind()) {
+            stage.remove(&(waiting.deadline, key));
+        }
+        Some(waiting.entrant)
+    }
+
+    fn close(&mut self, key: usize, why: Option<&str>, now: Duration) {
+        let Some(Entrant { peer, .. }) = self.remove(key) else { return };
+        let Some(why) = why else { return log::debug!("{peer}: left before it was a client") };
+        if let Some(left_out) = self.closed.admit(now) {
+            tell_left_out(left_out);
+            log::info!("{peer}: closed: {why}");
+        }
+    }
+
+    fn log_left_out(&mut self, now: Duration) {
+        tell_left_out(if now == Duration::MAX {
+            self.closed.take()
+        } else {
+            self.closed.take_due(now).unwrap_or(0)
+        });
+    }
+}
+
+fn tell_left_out(left_out: u64) {
+    if left_out > 0 {
+        log::info!("closed {left_out} more that were no clients yet");
+    }
+}
+
+impl Waiting {
+    fn step(&mut self, buffer: &mut [u8]) -> Step {
+        match &mut self.stage {
+            Stage::Proxy(header) => read_header(header, &mut self.entrant, buffer),
+        }
+    }
+}
+
+/// Reads until the header is whole or cannot become one. What came behind it is put back.
+fn read_header(header: &mut Vec<u8>, entrant: &mut Entrant, buffer: &mut [u8]) -> Step {
+    loop {
+        // No more than a header may have: what is behind it is not for this stage.
+        let room = proxy::HEADER_BYTES_MAX.saturating_sub(header.len());
+        let room = buffer.get_mut(..room).unwrap_or_default();
+        debug_assert!(!room.is_empty(), "so much is a header, or is none");
+        let (count, drained) = match entrant.socket.receive(room) {
+            Ok(Received::Bytes { count, drained }) => (count, drained),
+            Ok(Received::Nothing) => return Step::Wait,
+            Ok(Received::End(_)) if header.is_empty() => return Step::Gone,
+            Ok(Received::End(_)) => return Step::Close("it ended within its PROXY header"),
+            Err(_) => return Step::Gone,
+        };
+        header.extend_from_slice(room.get(..count).unwrap_or_default());
+        match proxy::parse(header) {
+            Header::Complete { length, source } => {
+                entrant.socket.put_back(header.get(length..).unwrap_or_default());
+                entrant.peer = source.map_or(entrant.peer, Peer::from);
+                return Step::Done;
+            }
+            Header::Invalid => return Step::Close("it began with no PROXY header"),
+            Header::Incomplete if drained => return Step::Wait,
+            Header::Incomplete => {}
+        }
+    }
+}
+
+/// What the poll tells of a connection: registered once, for everything.
+pub(super) fn interest() -> Interest {
+    let both = Interest::READABLE | Interest::WRITABLE;
+    // Urgent data has to be told of only where a read stops at it.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let both = both | Interest::PRIORITY;
+    both
+}
+
+impl Loop {
+    /// Takes a connection that has been accepted. It becomes a client, or waits until it has said who it is.
+    ///
+    /// # Errors
+    /// The poll's. The connection is closed then.
+    pub(super) fn take_in(&mut self, entrant: Entrant, behind_proxy: bool, now: Duration) -> io::Result<()> {
+        let Some(stage) = Stage::first(behind_proxy, entrant.spoken) else {
+            return self.admit(entrant, false, now);
+        };
+        let key = self.entrance.add(entrant, stage, now);
+        let Some(waiting) = self.entrance.waiting.get_mut(key) else { return Ok(()) };
+        let token = Token(FIRST_WAITING.saturating_add(key));
+        let registered = self.poll.registry().register(waiting.entrant.socket.source(), token, interest());
+        if registered.is_err() {
+            self.entrance.remove(key);
+        }
+        registered
+    }
+
+    /// Makes clients of those that are through, and closes those whose time is over. After the events of a turn.
+    pub(super) fn let_in(&mut self, now: Duration) {
+        while let Some(entrant) = self.entrance.next_entrant(now) {
+            // Who cannot be registered again is closed, and that is all.
+            let _ = self.admit(entrant, true, now);
+        }
+    }
+
+    /// Hands on a connection that has said who it is. `again`: it was registered before, and of what has come until now no
+    /// event tells again.
+    fn admit(&mut self, entrant: Entrant, again: bool, now: Duration) -> io::Result<()> {
+        #[cfg(feature = "web")]
+        if entrant.spoken != Spoken::Lines {
+            return self.visit(entrant, again, now);
+        }
+        self.connect(entrant.socket, entrant.peer, again, now)
+    }
+
+    /// Makes a client of a connection.
+    pub(super) fn connect(
+        &mut self,
+        socket: Socket,
+        peer: Peer,
+        again: bool,
+        now: Duration,
+    ) -> io::Result<()> {
+        let client = self.hub.connect(socket, peer, now);
+        self.register(client, again)?;
+        if again {
+            self.hub.event(client, Event { readable: true, ..Event::default() }, now);
+        }
+        Ok(())
+    }
+
+    /// Registers a client of the hub, which may have had another token until now.
+    fn register(&mut self, client: ClientId, again: bool) -> io::Result<()> {
+        let Some(socket) = self.hub.transport_mut(client) else { return Ok(()) };
+        let (registry, token) = (self.poll.registry(), Token(client as usize));
+        let registered = if again {
+            registry.reregister(socket.source(), token, interest())
+        } else {
+            registry.register(socket.source(), token, interest())
+        };
+        if registered.is_err() {
+            self.hub.abandon(client);
+        }
+        registered
+    }
+
+    /// Connections that are open: clients, those that are being ended, and those that wait here.
+    pub(super) fn connections_len(&self) -> usize {
+        self.hub.connections_len() + self.entrance.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_in_which_the_process_stood_still_does_not_count() {
+        let at = Duration::from_millis;
+        let mut patience = Patience::default();
+        for step in 1..=10 {
+            patience.advance(at(100 * step));
+        }
+        assert_eq!(patience.elapsed, at(1000));
+        patience.advance(at(3_600_000));
+        assert_eq!(patience.elapsed, at(2000));
+        patience.advance(at(3_600_000));
+        patience.advance(at(3_600_500));
+        assert_eq!(patience.elapsed, at(2500));
+    }
+}
