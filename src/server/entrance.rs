@@ -389,7 +389,7 @@ impl Loop {
     /// event tells again.
     fn admit(&mut self, entrant: Entrant, again: bool, now: Duration) -> io::Result<()> {
         #[cfg(feature = "web")]
-        if entrant.spoken != Spoken::Lines {
+        if matches!(entrant.spoken, Spoken::Http | Spoken::Https | Spoken::Metrics) {
             return self.visit(entrant, again, now);
         }
         self.connect(entrant.socket, entrant.peer, again, now)
