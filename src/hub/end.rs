@@ -312,7 +312,11 @@ impl<T: Transport> Hub<T> {
         if self.has_little_memory()
             && let Some(connection) = self.connections.get(client as usize)
             && matches!(connection.phase, Phase::Lingering { .. })
-            && self.dispatch.fanout.waiting(client).is_some_and(|outbox| outbox.unsent_bytes() > LAST_WORDS_BYTES)
+            && self
+                .dispatch
+                .fanout
+                .waiting(client)
+                .is_some_and(|outbox| outbox.unsent_bytes() > LAST_WORDS_BYTES)
         {
             self.close(client);
         }

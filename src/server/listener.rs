@@ -135,7 +135,10 @@ impl Listener {
         match bound {
             Ok(kinds) => {
                 let (proxy, spoken) = (listen.is_behind_proxy(), listen.spoken());
-                Ok(kinds.into_iter().map(|kind| Listener { kind, proxy, spoken, token: Token(usize::MAX), ready: false }).collect())
+                Ok(kinds
+                    .into_iter()
+                    .map(|kind| Listener { kind, proxy, spoken, token: Token(usize::MAX), ready: false })
+                    .collect())
             }
             Err(error) => Err(io::Error::new(error.kind(), format!("cannot listen on {listen}: {error}"))),
         }
