@@ -69,6 +69,8 @@ pub mod protocol;
 pub mod proxy;
 pub mod server;
 pub mod transport;
+#[cfg(feature = "web")]
+pub mod web;
 
 pub use hub::Counters;
 pub use options::{Listen, Options};

@@ -12,6 +12,8 @@ mod listener;
 mod notify;
 mod signals;
 mod socket;
+#[cfg(feature = "web")]
+mod web;
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -38,7 +40,7 @@ use socket::Socket;
 /// when it is written.
 const EVENTS_PER_TURN: usize = 256;
 
-/// Tokens below this are the hub's numbers of connections; the listeners count up from it.
+/// Tokens below this are the hub's numbers of connections, which have 32 bits; the listeners count up from it.
 const FIRST_LISTENER: usize = usize::MAX / 2;
 /// From here on they are those of connections that are no clients yet.
 const FIRST_WAITING: usize = FIRST_LISTENER + usize::MAX / 8;
@@ -115,6 +117,7 @@ impl Server {
             for mut listener in Listener::bind(listen, options)? {
                 let token = Token(FIRST_LISTENER + listeners.len());
                 poll.registry().register(listener.source(), token, Interest::READABLE)?;
+                listener.token = token;
                 addresses.push(listener.address()?);
                 listeners.push(listener);
             }
@@ -163,6 +166,8 @@ struct Loop {
     stats: Duration,
     next_stats: Option<Duration>,
     clock: Clock,
+    #[cfg(feature = "web")]
+    web: web::Web,
 }
 
 impl Loop {
@@ -180,6 +185,8 @@ impl Loop {
             stats: options.stats,
             next_stats: Some(options.stats).filter(|every| !every.is_zero()),
             clock: Clock::start(),
+            #[cfg(feature = "web")]
+            web: web::Web::new(&options),
         }
     }
 
@@ -206,6 +213,8 @@ impl Loop {
             self.let_in(now);
             self.accept(now);
             self.hub.turn(now);
+            #[cfg(feature = "web")]
+            self.end_of_turn(now);
             self.tell_stats(now);
         }
         log::info!("stopped; {}", self.hub.counters());
@@ -216,14 +225,16 @@ impl Loop {
         let hung_up = event.is_read_closed() || event.is_error();
         let (readable, writable) = (event.is_readable(), event.is_writable());
         let event = Event { readable, writable, hung_up, urgent: event.is_priority() };
+        #[cfg(feature = "web")]
+        if self.visitor_event(token, event, now) {
+            return;
+        }
         if let Some(waiting) = token.0.checked_sub(FIRST_WAITING) {
             self.entrance.event(waiting, event);
-        } else if let Some(index) = token.0.checked_sub(FIRST_LISTENER) {
-            if let Some(listener) = self.listeners.get_mut(index) {
-                listener.ready = true;
-            }
         } else if let Ok(client) = ClientId::try_from(token.0) {
             self.hub.event(client, event, now);
+        } else if let Some(listener) = self.listeners.iter_mut().find(|listener| listener.token == token) {
+            listener.ready = true;
         }
     }
 
@@ -234,6 +245,8 @@ impl Loop {
         let accept = self.next_accept().map(|at| at.saturating_sub(now));
         let stats = self.next_stats.map(|at| at.saturating_sub(now));
         let entrance = self.entrance.wait(now);
+        #[cfg(feature = "web")]
+        let entrance = [entrance, self.web.wait(now)].into_iter().flatten().min();
         [hub, accept, entrance, stats].into_iter().flatten().min()
     }
 
@@ -263,7 +276,9 @@ impl Loop {
             notify::notify(notify::STOPPING);
         }
         self.stopping = true;
-        self.listeners.clear();
+        self.listeners.retain(Listener::answers_to_the_end);
+        #[cfg(feature = "web")]
+        self.web.door.stop();
         self.entrance.clear();
         self.hub.stop(now);
     }

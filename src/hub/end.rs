@@ -73,7 +73,7 @@ impl<T: Transport> Hub<T> {
         let Some(connection) = self.connections.get_mut(client as usize) else { return };
         connection.phase = Phase::Lingering { until, reason };
         connection.input = None;
-        if matches!(connection.source, Source::Drained | Source::Ended(End::Goodbye)) {
+        if matches!(connection.source, Source::Drained | Source::Ended(End::Goodbye | End::Broken)) {
             connection.source = Source::Unread;
         }
         self.lingering.push_back((until, client));
@@ -86,7 +86,9 @@ impl<T: Transport> Hub<T> {
     pub(super) fn goodbye_is_said(&mut self, client: ClientId) {
         let Some(connection) = self.connections.get_mut(client as usize) else { return };
         match (&mut connection.phase, self.stop_at) {
-            (Phase::Finishing { .. }, _) if connection.source == Source::Ended(End::Goodbye) => {
+            (Phase::Finishing { .. }, _)
+                if matches!(connection.source, Source::Ended(End::Goodbye | End::Broken)) =>
+            {
                 self.uncount(client);
                 self.linger(client, None);
             }

@@ -190,7 +190,7 @@ impl<T: Transport> Hub<T> {
     /// The end of the input: what is left is a last line without its line end.
     fn execute_last(&mut self, client: ClientId, input: &mut Input) -> Stop {
         let Some(connection) = self.connections.get_mut(client as usize) else { return Stop::NoMoreLines };
-        if connection.source == Source::Ended(End::Truncated) {
+        if matches!(connection.source, Source::Ended(End::Truncated | End::Broken)) {
             input.lines.clear();
         }
         match input.lines.finish(self.options.max_line).and_then(|found| self.execute(client, found)) {

@@ -8,6 +8,8 @@ use mio::net::{TcpStream, UnixStream};
 
 use crate::protocol::DisconnectReason;
 use crate::transport::{Event, Received, Sent, Transport, receive_from, send_to};
+#[cfg(feature = "web")]
+use crate::web::socket::WebSocket;
 
 /// A client whose output waits is given this many times as long to take something.
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -20,6 +22,9 @@ pub enum Socket {
     Tcp(Tcp),
     /// From a Unix listener.
     Unix(Unix),
+    /// From an HTTP listener, after the handshake.
+    #[cfg(feature = "web")]
+    Web(Box<WebSocket<Socket>>),
 }
 
 /// A connection over a Unix socket.
@@ -34,8 +39,9 @@ pub struct Unix {
 pub struct Tcp {
     stream: TcpStream,
     unread: Unread,
-    /// How long sent data may stay unacknowledged while the peer reads, in seconds; 0 leaves it to the system.
-    user_timeout_s: u32,
+    /// How long sent data may stay unacknowledged while the peer reads, in seconds; 0 leaves it to the system. With 16
+    /// bits, a connection fits into 16 bytes.
+    user_timeout_s: u16,
     /// A read that is shorter than its buffer has emptied the socket, and asking once more would cost a system call
     /// for each event. That is not so where urgent data has come, at which a read stops, nor where the end is near.
     short_reads_drain: bool,
@@ -43,7 +49,7 @@ pub struct Tcp {
 
 impl Tcp {
     /// A connection that has been accepted.
-    pub fn new(stream: TcpStream, user_timeout_s: u32) -> Self {
+    pub fn new(stream: TcpStream, user_timeout_s: u16) -> Self {
         // Elsewhere nobody tells of urgent data.
         let short_reads_drain = cfg!(any(target_os = "linux", target_os = "android"));
         Tcp { stream, unread: Unread::default(), user_timeout_s, short_reads_drain }
@@ -69,6 +75,8 @@ impl Socket {
         match self {
             Socket::Tcp(tcp) => &mut tcp.stream,
             Socket::Unix(unix) => &mut unix.stream,
+            #[cfg(feature = "web")]
+            Socket::Web(web) => web.inner_mut().source(),
         }
     }
 
@@ -77,6 +85,8 @@ impl Socket {
         match self {
             Socket::Tcp(tcp) => tcp.unread.put(bytes),
             Socket::Unix(unix) => unix.unread.put(bytes),
+            #[cfg(feature = "web")]
+            Socket::Web(web) => web.inner_mut().put_back(bytes),
         }
     }
 }
@@ -111,8 +121,11 @@ impl Unread {
 
 impl Transport for Socket {
     fn ready(&mut self, event: Event) {
-        if let Socket::Tcp(tcp) = self {
-            tcp.short_reads_drain &= !event.urgent && !event.hung_up;
+        match self {
+            Socket::Tcp(tcp) => tcp.short_reads_drain &= !event.urgent && !event.hung_up,
+            Socket::Unix(_) => {}
+            #[cfg(feature = "web")]
+            Socket::Web(web) => web.ready(event),
         }
     }
 
@@ -127,20 +140,38 @@ impl Transport for Socket {
                 // A read of a Unix socket stops where a descriptor was sent along.
                 None => receive_from(stream, buffer, false),
             },
+            #[cfg(feature = "web")]
+            Socket::Web(web) => web.receive(buffer),
         }
     }
 
-    fn send(&mut self, bytes: &[u8], _scratch: &mut Vec<u8>) -> io::Result<Sent> {
+    #[cfg_attr(not(feature = "web"), allow(unused_variables))]
+    fn send(&mut self, bytes: &[u8], scratch: &mut Vec<u8>) -> io::Result<Sent> {
         match self {
             Socket::Tcp(tcp) => send_to(&mut tcp.stream, bytes),
             Socket::Unix(unix) => send_to(&mut unix.stream, bytes),
+            #[cfg(feature = "web")]
+            Socket::Web(web) => web.send(bytes, scratch),
         }
     }
 
-    fn finish(&mut self, _reason: Option<DisconnectReason>) -> io::Result<bool> {
+    #[cfg(feature = "web")]
+    fn held(&self) -> usize {
+        if let Socket::Web(web) = self { web.held() } else { 0 }
+    }
+
+    #[cfg(feature = "web")]
+    fn flush(&mut self) -> io::Result<bool> {
+        if let Socket::Web(web) = self { web.flush() } else { Ok(true) }
+    }
+
+    #[cfg_attr(not(feature = "web"), allow(unused_variables))]
+    fn finish(&mut self, reason: Option<DisconnectReason>) -> io::Result<bool> {
         match self {
             Socket::Tcp(tcp) => tcp.stream.shutdown(Shutdown::Write)?,
             Socket::Unix(unix) => unix.stream.shutdown(Shutdown::Write)?,
+            #[cfg(feature = "web")]
+            Socket::Web(web) => return web.finish(reason),
         }
         Ok(true)
     }
@@ -159,6 +190,27 @@ impl Transport for Socket {
         }
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
         let _ = stalled;
+        #[cfg(feature = "web")]
+        if let Socket::Web(web) = self {
+            web.set_stalled(stalled);
+        }
+    }
+
+    #[cfg(feature = "web")]
+    fn can_ping(&self) -> bool {
+        matches!(self, Socket::Web(_))
+    }
+
+    #[cfg(feature = "web")]
+    fn ping(&mut self) {
+        if let Socket::Web(web) = self {
+            web.ping();
+        }
+    }
+
+    #[cfg(feature = "web")]
+    fn speaks_lines(&self) -> bool {
+        !matches!(self, Socket::Web(_))
     }
 }
 
