@@ -339,7 +339,7 @@ fn read_header(header: &mut Vec<u8>, entrant: &mut Entrant, buffer: &mut [u8]) -
         match proxy::parse(header) {
             Header::Complete { length, source } => {
                 entrant.socket.put_back(header.get(length..).unwrap_or_default());
-                entrant.peer = source.map_or(entrant.peer, Peer::Tcp);
+                entrant.peer = source.map_or(entrant.peer, Peer::from);
                 return Step::Done;
             }
             Header::Invalid => return Step::Close("it began with no PROXY header"),
