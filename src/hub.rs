@@ -153,6 +153,18 @@ impl<T: Transport> Hub<T> {
         client
     }
 
+    /// Takes a connection that has shown before that it is no client, to tell it why and end it.
+    pub fn refuse(&mut self, transport: T, peer: Peer, reason: DisconnectReason, now: Duration) -> ClientId {
+        self.now = now;
+        let client = self.connections.insert(Connection::new(transport, peer, now)) as ClientId;
+        self.counters.accepted += 1;
+        self.clients += 1;
+        self.dispatch.chat.connect(client);
+        self.count_address(&peer);
+        self.disconnect(client, reason);
+        client
+    }
+
     /// Counts one more client for its address. How many that are; 0 if it does not matter.
     fn count_address(&mut self, peer: &Peer) -> usize {
         let Some(ip) = peer.ip().filter(|_| self.options.max_clients_per_ip > 0) else { return 0 };
@@ -259,6 +271,11 @@ impl<T: Transport> Hub<T> {
     /// Bytes allocated for what waits, and for long names: what `--max-memory` bounds.
     pub fn memory_bytes(&self) -> usize {
         self.memory.bytes() + self.dispatch.chat.long_name_bytes()
+    }
+
+    /// Where transports count what they allocate.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// Puts the connection on the list of those to be read from.

@@ -66,6 +66,8 @@ pub mod outbox;
 pub mod protocol;
 pub mod proxy;
 pub mod server;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod transport;
 
 pub use hub::Counters;

@@ -88,6 +88,12 @@ pub trait Transport {
         0
     }
 
+    /// Bytes allocated for what waits in the transport, in either direction. Those that it counts in the hub's
+    /// [`Memory`](crate::batch::Memory) itself are told here too, so that the hub knows for whom they are.
+    fn allocated_bytes(&self) -> usize {
+        self.held()
+    }
+
     /// Sends what is held. Whether nothing is held any more; if not, an event will tell when there is room.
     ///
     /// # Errors

@@ -284,6 +284,7 @@ impl<T: Transport> Hub<T> {
             let outbox = self.dispatch.fanout.waiting(client);
             let holds = outbox.map_or(0, |outbox| outbox.len() + outbox.allocated_bytes())
                 + connection.input.as_ref().map_or(0, |input| input.allocated_bytes())
+                + connection.transport.allocated_bytes()
                 + self.dispatch.chat.long_name_bytes_of(client);
             if holds > 0 && connection.phase != Phase::Closed {
                 holders.push((holds, client));

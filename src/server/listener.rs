@@ -117,7 +117,11 @@ impl Listener {
     /// A name that cannot be resolved, an address that cannot be bound. The error says which, and why.
     pub fn bind(listen: &Listen, options: &Options) -> io::Result<Vec<Listener>> {
         // A connection that was read as what it is not would be the worse answer.
-        let is_served = listen.spoken() == Spoken::Lines;
+        let is_served = match listen.spoken() {
+            Spoken::Lines => true,
+            Spoken::Tls => cfg!(feature = "tls"),
+            Spoken::Http | Spoken::Https | Spoken::Metrics => false,
+        };
         let bound = match listen.place() {
             _ if !is_served => Err(io::Error::new(ErrorKind::Unsupported, "this build does not serve it")),
             Place::Tcp(address) => bind_tcp(address, options),

@@ -1,4 +1,5 @@
-//! The transports of a plain build: TCP and Unix sockets. They know nothing of lines.
+//! The transports of the server: TCP and Unix sockets, and what is around them in other builds. They know nothing of
+//! lines.
 
 use std::io;
 use std::net::Shutdown;
@@ -7,6 +8,8 @@ use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 
 use crate::protocol::DisconnectReason;
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
 use crate::transport::{Event, Received, Sent, Transport, receive_from, send_to};
 
 /// A client whose output waits is given this many times as long to take something.
@@ -20,6 +23,9 @@ pub enum Socket {
     Tcp(Tcp),
     /// From a Unix listener.
     Unix(Unix),
+    /// From a TLS listener.
+    #[cfg(feature = "tls")]
+    Tls(Box<Tls<Socket>>),
 }
 
 /// A connection over a Unix socket.
@@ -69,6 +75,8 @@ impl Socket {
         match self {
             Socket::Tcp(tcp) => &mut tcp.stream,
             Socket::Unix(unix) => &mut unix.stream,
+            #[cfg(feature = "tls")]
+            Socket::Tls(tls) => tls.inner_mut().source(),
         }
     }
 
@@ -77,6 +85,8 @@ impl Socket {
         match self {
             Socket::Tcp(tcp) => tcp.unread.put(bytes),
             Socket::Unix(unix) => unix.unread.put(bytes),
+            #[cfg(feature = "tls")]
+            Socket::Tls(tls) => tls.inner_mut().put_back(bytes),
         }
     }
 }
@@ -111,8 +121,11 @@ impl Unread {
 
 impl Transport for Socket {
     fn ready(&mut self, event: Event) {
-        if let Socket::Tcp(tcp) = self {
-            tcp.short_reads_drain &= !event.urgent && !event.hung_up;
+        match self {
+            Socket::Tcp(tcp) => tcp.short_reads_drain &= !event.urgent && !event.hung_up,
+            Socket::Unix(_) => {}
+            #[cfg(feature = "tls")]
+            Socket::Tls(tls) => tls.ready(event),
         }
     }
 
@@ -127,20 +140,54 @@ impl Transport for Socket {
                 // A read of a Unix socket stops where a descriptor was sent along.
                 None => receive_from(stream, buffer, false),
             },
+            #[cfg(feature = "tls")]
+            Socket::Tls(tls) => tls.receive(buffer),
         }
     }
 
-    fn send(&mut self, bytes: &[u8], _scratch: &mut Vec<u8>) -> io::Result<Sent> {
+    fn send(&mut self, bytes: &[u8], scratch: &mut Vec<u8>) -> io::Result<Sent> {
+        #[cfg(not(feature = "tls"))]
+        let _ = scratch;
         match self {
             Socket::Tcp(tcp) => send_to(&mut tcp.stream, bytes),
             Socket::Unix(unix) => send_to(&mut unix.stream, bytes),
+            #[cfg(feature = "tls")]
+            Socket::Tls(tls) => tls.send(bytes, scratch),
         }
     }
 
-    fn finish(&mut self, _reason: Option<DisconnectReason>) -> io::Result<bool> {
+    fn held(&self) -> usize {
+        match self {
+            Socket::Tcp(_) | Socket::Unix(_) => 0,
+            #[cfg(feature = "tls")]
+            Socket::Tls(tls) => tls.held(),
+        }
+    }
+
+    fn allocated_bytes(&self) -> usize {
+        match self {
+            Socket::Tcp(_) | Socket::Unix(_) => 0,
+            #[cfg(feature = "tls")]
+            Socket::Tls(tls) => tls.allocated_bytes(),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<bool> {
+        match self {
+            Socket::Tcp(_) | Socket::Unix(_) => Ok(true),
+            #[cfg(feature = "tls")]
+            Socket::Tls(tls) => tls.flush(),
+        }
+    }
+
+    fn finish(&mut self, reason: Option<DisconnectReason>) -> io::Result<bool> {
+        #[cfg(not(feature = "tls"))]
+        let _ = reason;
         match self {
             Socket::Tcp(tcp) => tcp.stream.shutdown(Shutdown::Write)?,
             Socket::Unix(unix) => unix.stream.shutdown(Shutdown::Write)?,
+            #[cfg(feature = "tls")]
+            Socket::Tls(tls) => return tls.finish(reason),
         }
         Ok(true)
     }
@@ -159,6 +206,10 @@ impl Transport for Socket {
         }
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
         let _ = stalled;
+        #[cfg(feature = "tls")]
+        if let Socket::Tls(tls) = self {
+            tls.set_stalled(stalled);
+        }
     }
 }
 
