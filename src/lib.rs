@@ -40,7 +40,7 @@
 //!
 //! # What holds everywhere
 //!
-//! - Between two polls nothing blocks (but the log, if standard error is a full pipe), and the cost of a turn depends
+//! - Between two polls nothing blocks, and the cost of a turn depends
 //!   on what happened in it, not on how many clients are connected.
 //! - An idle client owns no buffer.
 //! - An edge-triggered poll says a thing once: whoever stops before the kernel has said `WouldBlock` is remembered.
@@ -53,6 +53,8 @@
 pub mod batch;
 pub mod budget;
 pub mod chat;
+#[cfg(feature = "chat")]
+pub mod client;
 pub mod connection;
 pub mod deadlines;
 pub mod dispatch;

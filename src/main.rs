@@ -43,6 +43,6 @@ fn complain(error: impl Display, status: u8) -> ExitCode {
     for c in error.to_string().chars() {
         if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
     }
-    let _ = writeln!(io::stderr(), "parlor: {line}");
+    parlor::logging::say_last(&format!("parlor: {line}"));
     ExitCode::from(status)
 }

@@ -20,6 +20,7 @@ mod text;
 pub use disconnect::{ClientLimit, DisconnectReason};
 pub use foreign::{Beginning, FirstBytes, Foreign};
 pub use nickname::NicknameFault;
+pub(crate) use nickname::is_invisible;
 pub use reply::{disconnect, error, get_message, response};
 pub use request::{Parsed, Request, parse};
 

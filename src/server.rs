@@ -8,7 +8,11 @@
 mod accept;
 mod entrance;
 mod listener;
+mod notify;
+mod signals;
 mod socket;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -17,7 +21,6 @@ use std::time::{Duration, Instant};
 
 use mio::event::Event as PollEvent;
 use mio::{Events, Interest, Poll, Token, Waker};
-use signal_hook_mio::v1_0::Signals;
 
 use crate::chat::ClientId;
 use crate::hub::{Counters, Hub};
@@ -27,6 +30,7 @@ use accept::Gate;
 use entrance::Entrance;
 use listener::Listener;
 pub use listener::{Address, Bound};
+use signals::{Request, Signals};
 use socket::Socket;
 
 /// The most events that are taken from one poll, and so the most clients that are read from before anything is written.
@@ -40,17 +44,6 @@ const FIRST_WAITING: usize = FIRST_LISTENER + usize::MAX / 8;
 const WAKER: Token = Token(usize::MAX - 1);
 const SIGNALS: Token = Token(usize::MAX - 2);
 
-// POSIX has fixed the first two; the third differs between systems. The crates that name them are not ours to use.
-const SIGINT: i32 = 2;
-const SIGTERM: i32 = 15;
-const SIGUSR1: i32 = if cfg!(not(any(target_os = "linux", target_os = "android"))) {
-    30
-} else if cfg!(any(target_arch = "mips", target_arch = "mips64")) {
-    16
-} else {
-    10
-};
-
 /// A server that is bound, and accepts connections from the moment that it [runs](Server::run).
 pub struct Server {
     options: Options,
@@ -59,6 +52,8 @@ pub struct Server {
     addresses: Vec<Address>,
     signals: Option<Signals>,
     stopper: Stopper,
+    #[cfg(feature = "tls")]
+    certificates: Option<tls::Certificates>,
 }
 
 /// How a server came to its end.
@@ -96,23 +91,25 @@ impl Server {
         Server::new(options, None)
     }
 
-    /// As [`Server::bind`], and makes SIGTERM, SIGINT and SIGUSR1 events of this server's loop. For a process that is a
-    /// server and nothing else. The signals come first: one that arrives while the addresses are being bound waits for
+    /// As [`Server::bind`], and makes SIGTERM, SIGINT, SIGHUP and SIGUSR1 events of this server's loop, and tells systemd
+    /// of its start and stop. For a process that is a server and nothing else. The signals come first: one that arrives while the addresses are being bound waits for
     /// the loop, and ends nothing that has left a socket file behind.
     ///
     /// # Errors
     /// As for [`Server::bind`], and the system's.
     pub fn bind_with_signals(options: &Options) -> io::Result<Server> {
-        Server::new(options, Some(Signals::new([SIGTERM, SIGINT, SIGUSR1])?))
+        Server::new(options, Some(Signals::new()?))
     }
 
     fn new(options: &Options, mut signals: Option<Signals>) -> io::Result<Server> {
         if options.listen.is_empty() {
             return Err(io::Error::new(ErrorKind::InvalidInput, "no address to listen on"));
         }
+        #[cfg(feature = "tls")]
+        let certificates = tls::Certificates::load(options)?;
         let poll = Poll::new()?;
         if let Some(signals) = &mut signals {
-            poll.registry().register(signals, SIGNALS, Interest::READABLE)?;
+            poll.registry().register(signals.source(), SIGNALS, Interest::READABLE)?;
         }
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let mut listeners = Vec::new();
@@ -126,7 +123,16 @@ impl Server {
             }
         }
         let stopper = Stopper { wanted: Arc::default(), waker };
-        Ok(Server { options: options.clone(), poll, listeners, addresses, signals, stopper })
+        Ok(Server {
+            options: options.clone(),
+            poll,
+            listeners,
+            addresses,
+            signals,
+            stopper,
+            #[cfg(feature = "tls")]
+            certificates,
+        })
     }
 
     /// The addresses, with the ports that were really bound, in the order of the options; a name may
@@ -149,6 +155,9 @@ impl Server {
         for address in &self.addresses {
             log::info!("listening on {address}");
         }
+        if self.signals.is_some() {
+            notify::notify(notify::READY);
+        }
         Loop::new(self).run()
     }
 }
@@ -166,6 +175,8 @@ struct Loop {
     stats: Duration,
     next_stats: Option<Duration>,
     started: Instant,
+    #[cfg(feature = "tls")]
+    certificates: Option<tls::Certificates>,
 }
 
 impl Loop {
@@ -183,6 +194,8 @@ impl Loop {
             stats: options.stats,
             next_stats: Some(options.stats).filter(|every| !every.is_zero()),
             started: Instant::now(),
+            #[cfg(feature = "tls")]
+            certificates: server.certificates,
         }
     }
 
@@ -210,6 +223,8 @@ impl Loop {
             self.accept(now);
             self.hub.turn(now);
             self.tell_stats(now);
+            #[cfg(feature = "tls")]
+            self.look_at_certificates(now);
         }
         log::info!("stopped; {}", self.hub.counters());
         Ok(Ended { counters: self.hub.counters(), killed_by })
@@ -242,21 +257,28 @@ impl Loop {
         let accept = self.next_accept().map(|at| at.saturating_sub(now));
         let stats = self.next_stats.map(|at| at.saturating_sub(now));
         let entrance = self.entrance.wait(now);
+        #[cfg(feature = "tls")]
+        let stats = [stats, self.next_look_at_certificates().map(|at| at.saturating_sub(now))].into_iter().flatten().min();
         [hub, accept, entrance, stats].into_iter().flatten().min()
     }
 
     /// Acts on the signals that have come. The number of the one that ends the server at once, if one does.
     fn take_signals(&mut self, now: Duration) -> Option<u8> {
-        let pending: Vec<i32> = self.signals.iter_mut().flat_map(|signals| signals.pending()).collect();
-        for signal in pending {
-            if signal == SIGUSR1 {
-                self.hub.log_counters();
-                self.hub.log_largest();
-            } else if self.stopping {
-                log::info!("stopping at once: a second signal");
-                return u8::try_from(signal).ok();
-            } else {
-                self.stop(if signal == SIGINT { "SIGINT" } else { "SIGTERM" }, now);
+        for request in self.signals.as_mut().map_or(Vec::new(), Signals::take) {
+            match request {
+                Request::Report => {
+                    self.hub.log_counters();
+                    self.hub.log_largest();
+                }
+                #[cfg(feature = "tls")]
+                Request::Reload => self.reload_certificates(),
+                #[cfg(not(feature = "tls"))]
+                Request::Reload => log::info!("SIGHUP: there is nothing to read again"),
+                Request::Stop { number, .. } if self.stopping => {
+                    log::info!("stopping at once: a second signal");
+                    return Some(number);
+                }
+                Request::Stop { name, .. } => self.stop(name, now),
             }
         }
         None
@@ -265,6 +287,9 @@ impl Loop {
     /// Begins to stop: nobody is accepted or read from any more. Unix socket files go with their listeners.
     fn stop(&mut self, why: &str, now: Duration) {
         log::info!("stopping: {why}");
+        if self.signals.is_some() {
+            notify::notify(notify::STOPPING);
+        }
         self.stopping = true;
         self.listeners.clear();
         self.entrance.clear();

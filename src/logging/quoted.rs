@@ -1,7 +1,8 @@
 //! What a client has chosen, such as its name, so that it cannot be taken for anything else in a log.
 
 use std::fmt::{self, Write};
-use std::ops::RangeInclusive;
+
+use crate::protocol::is_invisible;
 
 /// `text` as it can stand in a line of the log: in quotes, with everything in it escaped that is not plainly printable.
 /// Neither a quote, nor a control character, nor an invisible one, nor one that changes the direction of writing is
@@ -32,36 +33,6 @@ impl fmt::Display for Quoted<'_> {
         }
         f.write_char('"')
     }
-}
-
-/// Unicode 16, `Default_Ignorable_Code_Point`, and after them those that look like nothing all the same.
-const INVISIBLE: [RangeInclusive<char>; 20] = [
-    '\u{ad}'..='\u{ad}',
-    '\u{34f}'..='\u{34f}',
-    '\u{61c}'..='\u{61c}',
-    '\u{115f}'..='\u{1160}',
-    '\u{17b4}'..='\u{17b5}',
-    '\u{180b}'..='\u{180f}',
-    '\u{200b}'..='\u{200f}',
-    '\u{202a}'..='\u{202e}',
-    '\u{2060}'..='\u{206f}',
-    '\u{3164}'..='\u{3164}',
-    '\u{fe00}'..='\u{fe0f}',
-    '\u{feff}'..='\u{feff}',
-    '\u{ffa0}'..='\u{ffa0}',
-    '\u{fff0}'..='\u{fff8}',
-    '\u{1bca0}'..='\u{1bca3}',
-    '\u{1d173}'..='\u{1d17a}',
-    '\u{e0000}'..='\u{e0fff}',
-    '\u{2028}'..='\u{2029}',
-    '\u{2800}'..='\u{2800}',
-    '\u{fff9}'..='\u{fffb}',
-];
-
-/// Whether a character takes no ink: the zero-width characters, those that change the direction of writing, fillers,
-/// variation selectors, and U+2800, the empty pattern of Braille.
-pub fn is_invisible(c: char) -> bool {
-    c > '\u{7f}' && INVISIBLE.iter().any(|range| range.contains(&c))
 }
 
 #[cfg(test)]

@@ -78,7 +78,9 @@ fn is_symbol(char: char) -> bool {
         && !is_invisible(char)
 }
 
-fn is_invisible(char: char) -> bool {
+/// Whether a character takes no ink: the zero-width characters, those that change the direction of writing, fillers,
+/// variation selectors, and the empty Braille pattern.
+pub(crate) fn is_invisible(char: char) -> bool {
     // The usual names, without a search.
     char >= '\u{ad}' && INVISIBLE.iter().any(|&(first, last)| (first..=last).contains(&char))
 }

@@ -87,7 +87,7 @@ impl Loop {
         let error = match listener.accept() {
             Ok((socket, peer)) => {
                 let (behind_proxy, spoken) = (listener.is_behind_proxy(), listener.spoken());
-                match self.take_in(Entrant { socket, peer, spoken }, behind_proxy, now) {
+                match self.take_in(Entrant { socket, peer, spoken, reason: None }, behind_proxy, now) {
                     Ok(()) => return true,
                     // It may be counted until the end of the turn; that it goes then is no reason to try again.
                     Err(error) => {

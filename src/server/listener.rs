@@ -221,6 +221,8 @@ mod tests {
         assert_eq!(options.tcp_keepalive_interval().unwrap(), Duration::from_secs(10));
         assert_eq!(options.tcp_keepalive_retries().unwrap(), tcp::KEEPALIVE_PROBES);
         assert_eq!(options.tcp_notsent_lowat().unwrap(), tcp::UNSENT_BYTES);
+        assert_eq!(options.recv_buffer_size().unwrap(), 2 * tcp::RECEIVE_BUFFER_BYTES);
+        assert_eq!(options.send_buffer_size().unwrap(), 2 * tcp::SEND_BUFFER_BYTES);
         assert_eq!(options.tcp_user_timeout().unwrap(), Some(Duration::from_secs(60)));
     }
 

@@ -89,6 +89,15 @@ impl Socket {
             Socket::Tls(tls) => tls.inner_mut().put_back(bytes),
         }
     }
+
+    /// The connection as the kernel knows it, without what is around it.
+    pub fn plain_mut(&mut self) -> &mut Socket {
+        match self {
+            #[cfg(feature = "tls")]
+            Socket::Tls(tls) => tls.inner_mut(),
+            plain => plain,
+        }
+    }
 }
 
 /// What was read from a socket and put back: what came behind a PROXY header, in the same read. Nearly nobody has that,

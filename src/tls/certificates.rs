@@ -17,8 +17,8 @@ use rustls::{RootCertStore, ServerConfig};
 
 use super::Tls;
 use super::expiry::{Moment, not_after};
-use crate::options::Options;
 use crate::batch::Memory;
+use crate::options::Options;
 
 /// No file of certificates is larger.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -49,15 +49,14 @@ pub struct Acceptor {
     http: Arc<ServerConfig>,
     cert: PathBuf,
     expires_at: Option<Moment>,
-    memory: Memory,
 }
 
 impl Acceptor {
-    /// Reads the files. The buffers of its connections are counted in `memory`.
+    /// Reads the files.
     ///
     /// # Errors
     /// The fault in one line.
-    pub fn load(files: &Files, memory: &Memory) -> Result<Acceptor, String> {
+    pub fn load(files: &Files) -> Result<Acceptor, String> {
         let provider = Arc::new(ring::default_provider());
         let certified_key = certified_key(files, &provider)?;
         let expires_at = certified_key.cert.first().and_then(|certificate| not_after(certificate));
@@ -78,19 +77,20 @@ impl Acceptor {
         // `--tls-client-ca` no longer names is worth nothing.
         config.ticketer = ring::Ticketer::new().map_err(|error| error.to_string())?;
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        let http = ServerConfig { alpn_protocols: vec![b"http/1.1".to_vec()], ..config.clone() };
+        let mut http = config.clone();
+        http.alpn_protocols = vec![b"http/1.1".to_vec()];
         let (lines, http) = (Arc::new(config), Arc::new(http));
         warn_of_permissions(&files.key);
-        Ok(Acceptor { lines, http, cert: files.cert.clone(), expires_at, memory: memory.clone() })
+        Ok(Acceptor { lines, http, cert: files.cert.clone(), expires_at })
     }
 
-    /// Begins a connection: its handshake is to follow. `is_http` is for `https:`.
+    /// Begins a connection: its handshake is to follow. `is_http` is for `https:`. Its buffers are counted in `memory`.
     ///
     /// # Errors
     /// rustls's, if the host has no random numbers.
-    pub fn begin<T>(&self, inner: T, is_http: bool) -> Result<Tls<T>, rustls::Error> {
+    pub fn begin<T>(&self, inner: T, is_http: bool, memory: &Memory) -> Result<Tls<T>, rustls::Error> {
         let config = if is_http { &self.http } else { &self.lines };
-        Tls::new(inner, config.clone(), &self.memory)
+        Tls::new(inner, config.clone(), memory)
     }
 
     /// When the server's certificate expires. `None` if it has no date that can be read.
@@ -105,7 +105,8 @@ impl Acceptor {
             return Some(format!("the certificate in {cert} has expired on {expires_at}"));
         };
         let days = left.as_secs() / (24 * 60 * 60);
-        (left <= EXPIRES_SOON).then(|| format!("the certificate in {cert} expires on {expires_at}, in {days} days"))
+        (left <= EXPIRES_SOON)
+            .then(|| format!("the certificate in {cert} expires on {expires_at}, in {days} days"))
     }
 }
 
@@ -129,13 +130,16 @@ fn certified_key(files: &Files, provider: &CryptoProvider) -> Result<CertifiedKe
         return Err(fault("the key is encrypted; the server has nobody to ask for its passphrase"));
     }
     let key = provider.key_provider.load_private_key(key);
-    let key = key.map_err(|_| fault("the key is none that can be used: RSA, ECDSA with P-256 or P-384, Ed25519"))?;
+    let key =
+        key.map_err(|_| fault("the key is none that can be used: RSA, ECDSA with P-256 or P-384, Ed25519"))?;
     let fits = |certificate: &CertificateDer<'static>| {
         CertifiedKey::new(vec![certificate.clone()], key.clone()).keys_match().is_ok()
     };
     match chain.iter().position(fits) {
         Some(0) => Ok(CertifiedKey::new(chain, key)),
-        Some(_) => Err(fault("the key fits a later certificate of the chain; the server's own must come first")),
+        Some(_) => {
+            Err(fault("the key fits a later certificate of the chain; the server's own must come first"))
+        }
         None => Err(fault(&format!("the key does not fit the certificate in {}", files.cert.display()))),
     }
 }
@@ -158,12 +162,14 @@ fn certificates(option: &str, path: &Path) -> Result<Vec<CertificateDer<'static>
     if found.is_empty() {
         // What DER begins with.
         let is_der = text.starts_with(&[0x30, 0x82]);
-        let why = if is_der { "this is DER, but it has to be PEM" } else { "there is no certificate in PEM in it" };
+        let why =
+            if is_der { "this is DER, but it has to be PEM" } else { "there is no certificate in PEM in it" };
         return Err(fault(option, path, why));
     }
     for (number, certificate) in found.iter().enumerate() {
-        ParsedCertificate::try_from(certificate)
-            .map_err(|error| fault(option, path, format!("certificate {} cannot be read: {error}", number + 1)))?;
+        ParsedCertificate::try_from(certificate).map_err(|error| {
+            fault(option, path, format!("certificate {} cannot be read: {error}", number + 1))
+        })?;
     }
     Ok(found)
 }
@@ -178,7 +184,9 @@ fn read(option: &str, path: &Path) -> Result<Vec<u8>, String> {
         File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
         Ok(if bytes.len() as u64 > FILE_BYTES_MAX { Err("it is larger than 1M") } else { Ok(bytes) })
     };
-    read().map_err(|error: std::io::Error| fault(option, path, error))?.map_err(|why| fault(option, path, why))
+    read()
+        .map_err(|error: std::io::Error| fault(option, path, error))?
+        .map_err(|why| fault(option, path, why))
 }
 
 /// The errors of the parser hold parts of the file, which may be those of a key.
@@ -201,6 +209,9 @@ fn warn_of_permissions(key: &Path) {
     // A group that may read it has been given that on purpose: distributions have one for keys.
     if mode & 0o007 != 0 {
         let mode = mode & 0o777;
-        log::warn!("--tls-key {}: others may use it (its permissions are {mode:o}); try chmod o=", key.display());
+        log::warn!(
+            "--tls-key {}: others may use it (its permissions are {mode:o}); try chmod o=",
+            key.display()
+        );
     }
 }

@@ -85,7 +85,12 @@ fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
         // So many bytes of length follow. More than a certificate can have are none.
         0x81..=0x84 => {
             let (length, rest) = rest.split_at_checked(usize::from(length & 0x7f))?;
-            (length.iter().try_fold(0_usize, |sum, &byte| sum.checked_mul(256)?.checked_add(byte.into()))?, rest)
+            (
+                length
+                    .iter()
+                    .try_fold(0_usize, |sum, &byte| sum.checked_mul(256)?.checked_add(byte.into()))?,
+                rest,
+            )
         }
         _ => return None,
     };

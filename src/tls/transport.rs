@@ -99,7 +99,17 @@ impl<T> Tls<T> {
         let session = UnbufferedServerConnection::new(config)?;
         let (incoming, decrypted, outgoing) = (Vec::new(), Vec::new(), Vec::new());
         let counted = Counted::new(memory);
-        Ok(Tls { inner, session, incoming, decrypted, outgoing, stage: Stage::New, is_broken: false, is_finished: false, counted })
+        Ok(Tls {
+            inner,
+            session,
+            incoming,
+            decrypted,
+            outgoing,
+            stage: Stage::New,
+            is_broken: false,
+            is_finished: false,
+            counted,
+        })
     }
 
     /// What is underneath, for the poll to register.
@@ -309,7 +319,10 @@ impl<T: Transport> Tls<T> {
         &mut self,
         buffer: &mut Vec<u8>,
         room: usize,
-        mut write: impl FnMut(&mut rustls::unbuffered::WriteTraffic<'_, Data>, &mut [u8]) -> Result<usize, EncryptError>,
+        mut write: impl FnMut(
+            &mut rustls::unbuffered::WriteTraffic<'_, Data>,
+            &mut [u8],
+        ) -> Result<usize, EncryptError>,
     ) -> io::Result<()> {
         let mut traffic = match self.session.process_tls_records(&mut self.incoming).state {
             Ok(ConnectionState::WriteTraffic(traffic)) => traffic,
@@ -383,7 +396,8 @@ impl<T: Transport> Transport for Tls<T> {
     fn finish(&mut self, reason: Option<DisconnectReason>) -> io::Result<bool> {
         if !self.is_finished && !self.is_broken {
             let mut goodbye = std::mem::take(&mut self.outgoing);
-            let said = self.encrypt(&mut goodbye, OVERHEAD_BYTES, |traffic, place| traffic.queue_close_notify(place));
+            let said = self
+                .encrypt(&mut goodbye, OVERHEAD_BYTES, |traffic, place| traffic.queue_close_notify(place));
             self.outgoing = goodbye;
             said?;
         }

@@ -2,11 +2,15 @@
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use crate::process::{Client, Directory, Ended, Parlor, run, unix};
+use crate::process::{Client, Directory, Ended, PATIENCE, Parlor, run, unix};
+use crate::strace;
 
 /// Checks that a start failed with one line that names all of these.
 fn assert_refused(ended: &Ended, named: &[&str]) {
@@ -271,4 +275,207 @@ fn it_accepts_as_soon_as_the_line_is_logged() {
         let (_parlor, address) = Parlor::serve(&[]);
         TcpStream::connect(&address).unwrap();
     }
+}
+
+/// What each of two servers that were started on one path came to: exactly one must serve, the other must have ended
+/// with a reason.
+fn assert_one_serves(mut servers: [Parlor; 2], path: &Path) {
+    let deadline = Instant::now() + PATIENCE;
+    let gone = loop {
+        let gone = [servers[0].is_running(), servers[1].is_running()].iter().position(|running| !running);
+        match gone {
+            Some(gone) => break gone,
+            None => assert!(Instant::now() < deadline, "both of them live"),
+        }
+        thread::sleep(Duration::from_millis(5));
+    };
+    let [first, second] = servers;
+    let (gone, mut left) = if gone == 0 { (first, second) } else { (second, first) };
+    assert_refused(&gone.ended(), &[&unix(path)]);
+    assert_eq!(left.address(), unix(path));
+    Client::connect(&unix(path)).assert_served();
+    assert!(left.is_running());
+    assert_eq!(left.stop().code, Some(0));
+    let directory = path.parent().unwrap();
+    let rest: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(rest.iter().all(|name| name == "trace"), "left over: {rest:?}");
+}
+
+#[test]
+fn of_two_that_are_started_at_once_on_a_path_exactly_one_serves() {
+    for round in 0..40 {
+        let directory = Directory::new();
+        let path = directory.file("socket");
+        if round % 2 == 1 {
+            drop(UnixListener::bind(&path).unwrap());
+        }
+        let servers = [(); 2].map(|()| Parlor::start(&["--listen", &unix(&path)]));
+        assert_one_serves(servers, &path);
+    }
+}
+
+#[test]
+fn exactly_one_serves_whatever_the_moment_in_which_the_other_is_started() {
+    if !strace::is_there() {
+        return;
+    }
+    // Each call of the system between looking and listening takes long for the first server.
+    for call in ["bind", "connect", "unlink,unlinkat", "listen", "flock", "openat", "chmod,fchmodat"] {
+        for is_stale in [false, true] {
+            let directory = Directory::new();
+            let path = directory.file("socket");
+            if is_stale {
+                drop(UnixListener::bind(&path).unwrap());
+            }
+            let trace = directory.file("trace");
+            // Of files only the last that are opened: the first are the program's own.
+            let when = if call == "openat" { ":when=3+" } else { "" };
+            let (traced, delayed) =
+                (format!("trace={call}"), format!("inject={call}:delay_enter=300000{when}"));
+            let options = ["-e", &traced, "-e", &delayed];
+            let arguments = ["--unix-mode", "660", "--listen", &unix(&path)];
+            let first = strace::start(&options, &trace, &arguments);
+            // About as long as the first needs to come to the call; whenever it is, the outcome is the same.
+            thread::sleep(Duration::from_millis(100));
+            let second = Parlor::start(&arguments);
+            assert_one_serves([first, second], &path);
+        }
+    }
+}
+
+#[test]
+fn a_lock_that_a_killed_server_has_left_is_taken_and_removed() {
+    let directory = Directory::new();
+    let path = directory.file("socket");
+    fs::write(directory.file("socket.lock"), "").unwrap();
+    let mut parlor = Parlor::start(&["--listen", &unix(&path)]);
+    parlor.address();
+    Client::connect(&unix(&path)).assert_served();
+    assert!(!directory.file("socket.lock").exists());
+}
+
+#[test]
+fn what_is_no_lock_is_left_alone() {
+    let directory = Directory::new();
+    let (path, lock) = (directory.file("socket"), directory.file("socket.lock"));
+    let victim = directory.file("victim");
+    std::os::unix::fs::symlink(&victim, &lock).unwrap();
+    assert_refused(&run(&["--listen", &unix(&path)]), &[&unix(&path), "socket.lock"]);
+    assert!(!victim.exists(), "it has followed a link");
+    assert!(!path.exists());
+}
+
+/// Starts it with this umask.
+fn start_with_umask(umask: &str, arguments: &[&str]) -> Parlor {
+    let script = format!(r#"umask {umask} && exec "$0" "$@""#);
+    let mut command = Command::new("sh");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_parlor")]).args(arguments);
+    Parlor::spawn_and_listen(&mut command)
+}
+
+fn mode(path: &Path) -> Option<u32> {
+    fs::symlink_metadata(path).ok().map(|file| file.mode() & 0o7777)
+}
+
+#[test]
+fn unix_mode_sets_the_permissions_whatever_the_umask() {
+    for umask in ["000", "022", "077", "777"] {
+        for wanted in ["660", "0600", "777", "0"] {
+            let directory = Directory::new();
+            let path = directory.file("socket");
+            let mut parlor = start_with_umask(umask, &["--unix-mode", wanted, "--listen", &unix(&path)]);
+            parlor.address();
+            assert_eq!(mode(&path), u32::from_str_radix(wanted, 8).ok(), "umask {umask}");
+        }
+    }
+    for (umask, left) in [("022", 0o755), ("077", 0o700)] {
+        let directory = Directory::new();
+        let path = directory.file("socket");
+        let mut parlor = start_with_umask(umask, &["--listen", &unix(&path)]);
+        parlor.address();
+        assert_eq!(mode(&path), Some(left), "without the option the umask decides");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn at_no_moment_has_the_file_more_permissions_than_wanted() {
+    if !strace::is_there() {
+        return;
+    }
+    let directory = Directory::new();
+    let (path, trace) = (directory.file("socket"), directory.file("trace"));
+    let options =
+        ["-e", "trace=chmod,fchmodat,listen", "-e", "inject=chmod,fchmodat,listen:delay_enter=300000"];
+    let mut parlor = strace::start(&options, &trace, &["--unix-mode", "600", "--listen", &unix(&path)]);
+    let deadline = Instant::now() + PATIENCE;
+    let mut seen = Vec::new();
+    while !parlor.log_so_far().iter().any(|line| line.contains("listening on")) {
+        assert!(Instant::now() < deadline, "it does not start: {:#?}", parlor.log);
+        if let Some(mode) = mode(&path) {
+            assert_eq!(mode & !0o600, 0, "{mode:o}");
+            seen.push(mode);
+        }
+    }
+    assert!(!seen.is_empty(), "the file was there before the line");
+}
+
+#[test]
+fn a_socket_option_that_the_system_refuses_is_a_warning_that_names_it() {
+    if !strace::is_there() {
+        return;
+    }
+    let mut refused = Vec::new();
+    for call in 1.. {
+        let directory = Directory::new();
+        let trace = directory.file("trace");
+        let inject = format!("inject=setsockopt:error=ENOPROTOOPT:when={call}");
+        let options = ["-e", "trace=setsockopt", "-e", &inject];
+        let mut parlor = strace::start(&options, &trace, &["-l", "127.0.0.1:0", "--log", "info"]);
+        let address = parlor.address();
+        Client::connect(&address).assert_served();
+        let ended = parlor.stop();
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let calls = fs::read_to_string(&trace).unwrap();
+        let Some(line) = calls.lines().find(|line| line.contains("(INJECTED)")) else { break };
+        // `setsockopt(5, SOL_TCP, TCP_NODELAY, [1], 4) = …`
+        let option = line.split(", ").nth(2).unwrap().to_owned();
+        let warned = ended.log.iter().filter(|line| line.contains(" WARN ") && line.contains(&option));
+        assert_eq!(warned.count(), 1, "{option}: {:#?}", ended.log);
+        refused.push(option);
+    }
+    for option in ["SO_REUSEADDR", "TCP_NODELAY", "SO_KEEPALIVE", "SO_RCVBUF", "SO_SNDBUF"] {
+        assert!(refused.iter().any(|refused| refused == option), "{option} is not set: {refused:?}");
+    }
+}
+
+#[test]
+fn a_zone_is_the_name_or_the_number_of_an_interface() {
+    // The loopback interface has no link-local address, so it is the address that fails, and the zone is known.
+    for zone in ["no-such-zone", "%", "1"] {
+        let address = format!("[fe80::1%{zone}]:0");
+        let ended = run(&["--listen", &address]);
+        assert_ne!(ended.code, Some(0));
+        if zone == "no-such-zone" {
+            assert_refused(&ended, &[&address, "no network interface"]);
+        }
+    }
+}
+
+#[test]
+fn a_name_is_bound_on_all_its_addresses_with_one_port() {
+    use std::net::ToSocketAddrs;
+    let mut expected: Vec<_> =
+        ("localhost", 0).to_socket_addrs().unwrap().map(|address| address.ip()).collect();
+    expected.dedup();
+    expected.retain(|&ip| TcpListener::bind((ip, 0)).is_ok());
+    let mut parlor = Parlor::start(&["--listen", "localhost:0"]);
+    let bound: Vec<std::net::SocketAddr> =
+        expected.iter().map(|_| parlor.address().parse().unwrap()).collect();
+    assert_eq!(bound.iter().map(|address| address.ip()).collect::<Vec<_>>(), expected);
+    for address in &bound {
+        assert_eq!(address.port(), bound[0].port());
+        Client::connect(&address.to_string()).assert_served();
+    }
+    assert_refused(&run(&["--listen", &format!("localhost:{}", bound[0].port())]), &["localhost", "in use"]);
 }

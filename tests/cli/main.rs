@@ -6,5 +6,7 @@ mod process;
 mod limits;
 mod listen;
 mod log;
+mod notify;
 mod signals;
+mod strace;
 mod usage;

@@ -222,3 +222,108 @@ fn a_stop_is_orderly_from_the_moment_that_the_socket_file_is_there() {
         assert!(!path.exists(), "the socket file is left over");
     }
 }
+
+#[test]
+fn a_hangup_without_a_terminal_is_a_request_to_read_files_again() {
+    let (mut parlor, address) = Parlor::serve(&[]);
+    let mut client = Client::connect(&address);
+    for _ in 0..3 {
+        parlor.signal("HUP");
+        let line = parlor.line("answer", |line| line.contains("SIGHUP"));
+        assert!(line.contains("nothing to read again"), "{line}");
+        client.assert_served();
+    }
+    drop(client);
+    assert_eq!(parlor.stop().code, Some(0));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_hangup_that_was_ignored_at_the_start_stays_ignored() {
+    let mut command = Command::new("sh");
+    let script = r#"trap '' HUP; exec "$0" "$@""#;
+    command.args(["-c", script, env!("CARGO_BIN_EXE_parlor"), "--listen", "127.0.0.1:0"]);
+    let mut parlor = Parlor::spawn_and_listen(&mut command);
+    let address = parlor.address();
+    parlor.signal("HUP");
+    Client::connect(&address).assert_served();
+    let ended = parlor.stop();
+    assert_eq!(ended.code, Some(0));
+    assert!(!ended.log.iter().any(|line| line.contains("SIGHUP")), "{:#?}", ended.log);
+}
+
+/// Runs the server with a terminal as its standard error, which `script` makes; its process is told in a file. Nothing
+/// where there is no such program.
+fn with_terminal(directory: &Directory, drain: &str) -> Option<(std::process::Child, String, String)> {
+    let (socket, pid) = (directory.file("socket"), directory.file("pid"));
+    let program = env!("CARGO_BIN_EXE_parlor");
+    let shell =
+        format!("echo $$ > {}; exec {program} --drain {drain} --listen {}", pid.display(), unix(&socket));
+    let script = Command::new("script")
+        .args(["-q", "-e", "-c", &shell, "/dev/null"])
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .spawn();
+    let Ok(script) = script else {
+        assert!(std::env::var_os("PARLOR_DEMAND_PROGRAMS").is_none(), "the program script is demanded");
+        eprintln!("left out: there is no program called script here");
+        return None;
+    };
+    // It listens, so the number has been written.
+    Client::connect_when_ready(&unix(&socket)).assert_served();
+    let pid = std::fs::read_to_string(pid).unwrap().trim().to_owned();
+    Some((script, unix(&socket), pid))
+}
+
+fn hang_up(pid: &str) {
+    let kill = Command::new("sh").args(["-c", "kill -HUP $0", pid]).status();
+    assert!(kill.unwrap().success());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn it_serves_and_stops_when_its_terminal_is_not_read() {
+    let directory = Directory::new();
+    let Some((mut script, address, pid)) = with_terminal(&directory, "5") else { return };
+    let kill = |signal: &str, pid: &str| {
+        let kill = Command::new("sh").args(["-c", "kill -$0 $1", signal, pid]).status();
+        assert!(kill.unwrap().success());
+    };
+    // The one that reads the terminal stands still. A terminal holds some 8 KB.
+    kill("STOP", &script.id().to_string());
+    let mut client = Client::connect(&address);
+    for _ in 0..300 {
+        kill("USR1", &pid);
+        client.assert_served();
+    }
+    kill("TERM", &pid);
+    assert_eq!(client.message(), "Server shutting down");
+    drop(client);
+    kill("CONT", &script.id().to_string());
+    assert_eq!(script.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_hangup_of_the_terminal_is_a_stop() {
+    let directory = Directory::new();
+    let Some((mut script, address, pid)) = with_terminal(&directory, "5") else { return };
+    let mut client = Client::connect(&address);
+    client.assert_served();
+    hang_up(&pid);
+    assert_eq!(client.message(), "Server shutting down");
+    drop(client);
+    assert_eq!(script.wait().unwrap().code(), Some(0));
+    assert!(!directory.file("socket").exists(), "the socket file is left over");
+}
+
+#[test]
+fn a_second_hangup_of_the_terminal_ends_it_at_once() {
+    let directory = Directory::new();
+    let Some((mut script, address, pid)) = with_terminal(&directory, "1000") else { return };
+    let mut client = Client::connect(&address);
+    client.assert_served();
+    hang_up(&pid);
+    assert_eq!(client.message(), "Server shutting down");
+    hang_up(&pid);
+    assert_eq!(script.wait().unwrap().code(), Some(129));
+}

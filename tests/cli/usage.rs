@@ -29,11 +29,51 @@ fn version_goes_to_standard_output() {
     for argument in ["--version", "-V"] {
         let output = output(&[argument]);
         assert_eq!(output.status.code(), Some(0), "{argument}");
-        assert_eq!(
-            String::from_utf8(output.stdout).unwrap(),
-            format!("parlor {}\n", env!("CARGO_PKG_VERSION"))
-        );
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), parlor::options::version());
         assert!(output.stderr.is_empty());
+    }
+}
+
+#[test]
+fn the_manual_page_and_the_completions_go_to_standard_output() {
+    for (arguments, beginning) in [
+        (&["--man"][..], ".TH PARLOR 8"),
+        (&["--completions", "bash"], "# For bash"),
+        (&["--completions=zsh"], "#compdef parlor"),
+        (&["--completions", "fish"], "# For fish"),
+    ] {
+        let output = output(arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        assert!(String::from_utf8(output.stdout).unwrap().starts_with(beginning), "{arguments:?}");
+        assert!(output.stderr.is_empty());
+    }
+}
+
+/// Options and addresses of parts that may not be built in, with the name of the feature.
+const OF_PARTS: &[(&[&str], &str)] = &[
+    (&["--host", "chat.example.org"], "web"),
+    (&["--listen", "http:127.0.0.1:0"], "web"),
+    (&["--listen", "metrics:127.0.0.1:0"], "web"),
+    (&["--tls-cert", "x"], "tls"),
+    (&["--tls-key", "x"], "tls"),
+    (&["--tls-client-ca", "x"], "tls"),
+    (&["--listen", "tls:127.0.0.1:0"], "tls"),
+    (&["--listen", "proxy+tls:127.0.0.1:0"], "tls"),
+    (&["--listen", "https:127.0.0.1:0"], "web"),
+    (&["--cluster", "redis://localhost"], "cluster"),
+    (&["--cluster-prefix", "x"], "cluster"),
+    (&["--cluster-password-file", "x"], "cluster"),
+];
+
+#[test]
+fn what_is_not_built_in_is_refused_by_the_name_of_the_cargo_feature() {
+    let built_in = parlor::options::version();
+    for (arguments, feature) in OF_PARTS.iter().filter(|(_, feature)| !built_in.contains(feature)) {
+        let output = output(arguments);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), error.lines().count()), (Some(2), 1), "{arguments:?}: {error}");
+        assert!(error.contains(arguments[0]) && error.contains("cargo feature"), "{error}");
+        assert!(error.contains(feature), "{error}");
     }
 }
 
@@ -75,7 +115,19 @@ const MISTAKES: &[(&[&str], &[&str])] = &[
     (&["--rate", "1.5"], &["--rate", "1.5", "number"]),
     (&["--max-line", "0"], &["--max-line", "0", "from 1 to 1G"]),
     (&["--max-line", "2G"], &["--max-line", "2G", "from 1 to 1G"]),
-    (&["--max-line", "64KB"], &["--max-line", "64KB", "number of bytes"]),
+    (&["--max-line", "64KB"], &["--max-line", "64KB", "number of bytes", "64K?"]),
+    (&["--max-lines", "64K"], &["--max-lines", "no such option", "--max-line?", "--help"]),
+    (&["127.0.0.1:7878"], &["127.0.0.1:7878", "--listen"]),
+    (&["--unix-mode", "888"], &["--unix-mode", "888", "octal"]),
+    (&["--completions", "csh"], &["--completions", "csh", "fish"]),
+    (&["--listen", "[::ffff:127.0.0.1]:0"], &["[::ffff:127.0.0.1]:0", "127.0.0.1:0"]),
+    (&["--listen", "[fe80::1]:0"], &["[fe80::1]:0", "zone"]),
+    (&["--listen", "unix:@parlor"], &["unix:@parlor", "unix:./@parlor"]),
+    (&["--listen", "proxy+metrics:127.0.0.1:0"], &["proxy+metrics:"]),
+    (&["--listen", "proxy+proxy+127.0.0.1:0"], &["proxy+"]),
+    (&["--listen", "tls:proxy+127.0.0.1:0"], &["proxy+"]),
+    (&["--listen", "tls:unix:/x"], &["tls:unix:/x", "Unix socket"]),
+    (&["--listen", "http:unix:/x"], &["http:unix:/x", "Unix socket"]),
     (&["--max-rooms", "0"], &["--max-rooms", "0", "from 1"]),
     (&["--max-pending", "0"], &["--max-pending", "0", "from 1"]),
     (&["--max-memory", "0"], &["--max-memory", "0", "from 1"]),

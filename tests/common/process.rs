@@ -39,7 +39,9 @@ impl Parlor {
         Parlor::spawn_and_listen(&mut command)
     }
 
-    fn spawn_and_listen(command: &mut Command) -> Parlor {
+    /// Starts it by way of a command that ends up as its process. What it writes to standard error can be waited for.
+    #[allow(dead_code)]
+    pub fn spawn_and_listen(command: &mut Command) -> Parlor {
         let mut parlor = Parlor::spawn(command.stderr(Stdio::piped()));
         let stderr = BufReader::new(parlor.child.stderr.take().unwrap());
         let (sender, lines) = mpsc::channel();

@@ -64,7 +64,7 @@ fn deaf_clients(address: &Address, number: usize) -> Client {
 
 #[test]
 fn in_full_traffic_nothing_that_was_answered_is_lost_and_nobody_holds_up_the_end() {
-    let host = Host::serve(&["--drain", "1", "--max-pending", "64M"]);
+    let host = Host::serve(&["--drain", "10", "--max-pending", "64M"]);
     let rooms = ["a", "b"];
     let addresses = host.addresses();
     // They stay to the end, and never read.
