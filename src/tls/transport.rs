@@ -169,15 +169,15 @@ impl<T> Tls<T> {
                     true
                 }
                 Ok(_) => false,
-                // It is asked once more, for the alert.
-                Err(error) if !matches!(outcome, Outcome::Failed(_)) => {
+                // Asked again it would look at the same bytes again; but for the alert that is made.
+                Err(error) => {
                     outcome = Outcome::Failed(error);
-                    true
+                    self.session.wants_write()
                 }
-                Err(_) => false,
             };
             done += discard;
-            if !goes_on {
+            let has_failed = matches!(outcome, Outcome::Failed(_));
+            if !goes_on || has_failed && !self.session.wants_write() {
                 break;
             }
         }
@@ -268,6 +268,8 @@ impl<T: Transport> Tls<T> {
             return Ok(Received::Bytes { count, drained: false });
         }
         match self.stage {
+            // After its own goodbye rustls does not stand what breaks the rules.
+            Stage::New | Stage::Begun if self.is_finished => return self.discard(buffer),
             Stage::New | Stage::Begun => {}
             Stage::Ended(end) => {
                 self.stage = Stage::Over(end);
