@@ -154,11 +154,6 @@ impl Dispatch {
         }
     }
 
-    /// Everything that was said until now is queued for those who get it.
-    pub fn seal(&mut self) {
-        self.fanout.seal(&self.chat);
-    }
-
     /// Queues the last words for a client that the server ends.
     pub fn say_why(&mut self, client: ClientId, reason: DisconnectReason) {
         self.fanout.reply(&self.chat, client, |out| protocol::disconnect(out, reason));

@@ -31,7 +31,7 @@ use crate::outbox::Outbox;
 const BATCH_BYTES: u32 = 64 << 10;
 
 /// How many outboxes are kept for their next use: so many clients can talk in each turn, and nothing is allocated.
-const SPARES_MAX: usize = 512;
+const SPARES_MAX: usize = 2048;
 
 /// So many of them may keep large buffers, for clients that ask for much in each turn.
 const LARGE_SPARES_MAX: usize = 64;
@@ -63,6 +63,8 @@ pub struct Fanout {
     /// somebody who asks for something, and they need them.
     spares: VecDeque<Box<Outbox>>,
     large_spares: usize,
+    /// Whether more than [`KEEP_NOTHING_BYTES`] waited after the last turn.
+    much_waits: bool,
     open: Option<Open>,
     /// Batches of this turn that are sealed for good.
     closed: Vec<Batch>,
@@ -82,6 +84,7 @@ impl Fanout {
             outboxes: Vec::new(),
             spares: VecDeque::new(),
             large_spares: 0,
+            much_waits: false,
             open: None,
             closed: Vec::new(),
             batches: Batches::new(memory),
@@ -134,7 +137,7 @@ impl Fanout {
     }
 
     /// Queues what the room that speaks has said for each of its members.
-    pub fn seal(&mut self, chat: &Chat) {
+    fn seal(&mut self, chat: &Chat) {
         let Some(open) = &mut self.open else { return };
         let (batch, room, base, end) = (open.batch.clone(), open.room, open.base, open.batch.end());
         open.base = end;
@@ -144,9 +147,33 @@ impl Fanout {
         let members = chat.members(room);
         self.budget.spend_pieces(members.len());
         for &member in members {
-            let outbox = self.outbox(member);
-            outbox.range(&batch, base, end, false);
-            outbox.got = 0;
+            self.queue_range(member, &batch, base, end);
+        }
+    }
+
+    /// What the room that speaks has said and not sealed: the room, the batch, and from where to where.
+    pub fn unsealed(&self) -> Option<(RoomId, Batch, u32, u32)> {
+        let open = self.open.as_ref()?;
+        let (base, end) = (open.base, open.batch.end());
+        (base < end).then(|| (open.room, open.batch.clone(), base, end))
+    }
+
+    /// Queues what is not sealed for a member.
+    pub fn queue_range(&mut self, member: ClientId, batch: &Batch, base: u32, end: u32) {
+        let outbox = self.outbox(member);
+        outbox.range(batch, base, end, false);
+        outbox.got = 0;
+    }
+
+    /// A member has been sent a part of what is not sealed, and can be sent no more now: the rest waits for it.
+    pub fn queue_rest(&mut self, member: ClientId, batch: &Batch, start: u32, end: u32) {
+        self.outbox(member).rest(batch, start, end);
+    }
+
+    /// Takes what is not sealed for sealed: every member has been sent it, or has it queued.
+    pub fn mark_sealed(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.base = open.batch.end();
         }
     }
 
@@ -172,7 +199,7 @@ impl Fanout {
     /// last stays open where it has slow members: what the room says next then makes their ranges longer, and no new
     /// ones.
     pub fn end_of_flush(&mut self, chat: &Chat) {
-        self.seal(chat);
+        debug_assert!(self.unsealed().is_none());
         match &mut self.open {
             Some(open) if open.batch.handles() > 1 && open.batch.end() < BATCH_BYTES => {
                 open.batch.shrink();
@@ -181,16 +208,16 @@ impl Fanout {
             Some(open) if open.has_waited => self.open = None,
             _ => self.close(chat),
         }
-        let keeps = self.keeps_spares();
         for batch in self.closed.drain(..) {
             if batch.handles() > 1 {
                 batch.shrink();
-            } else if keeps && self.spare_batches.len() < SPARE_BATCHES_MAX {
+            } else if !self.much_waits && self.spare_batches.len() < SPARE_BATCHES_MAX {
                 // A few may be large, for a room that is busy; the others are for many rooms.
                 batch.reset(if self.spare_batches.len() < 4 { 2 * BATCH_BYTES } else { 4 << 10 });
                 self.spare_batches.push(batch);
             }
         }
+        self.much_waits = self.memory.bytes() > KEEP_NOTHING_BYTES;
         self.closed.shrink_to(4 * SPARE_BATCHES_MAX);
         self.list.shrink_to(4 * SPARES_MAX);
     }
@@ -230,7 +257,7 @@ impl Fanout {
     /// Nothing waits for this client any more, or it has gone: it has no outbox.
     pub fn release(&mut self, client: ClientId) {
         let Some(mut outbox) = self.outboxes.get_mut(client as usize).and_then(Option::take) else { return };
-        if self.spares.len() >= SPARES_MAX || outbox.has_waited() || !self.keeps_spares() {
+        if self.spares.len() >= SPARES_MAX || outbox.has_waited() || self.much_waits {
             return;
         }
         outbox.reset(self.large_spares < LARGE_SPARES_MAX);
@@ -240,10 +267,6 @@ impl Fanout {
         } else {
             self.spares.push_front(outbox);
         }
-    }
-
-    fn keeps_spares(&self) -> bool {
-        self.memory.bytes() < KEEP_NOTHING_BYTES
     }
 
     /// Gives memory back: all clients have a lower number than this.
@@ -284,3 +307,6 @@ impl Fanout {
         bytes + batches.values().sum::<usize>()
     }
 }
+
+#[cfg(test)]
+mod tests;

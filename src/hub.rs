@@ -38,6 +38,7 @@ use crate::protocol::{ClientLimit, DisconnectReason};
 use crate::transport::{Peer, Transport};
 
 pub use crate::transport::Event;
+pub use end::LINGERING_MAX;
 pub use report::Counters;
 use report::LogLimiter;
 

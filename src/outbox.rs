@@ -30,11 +30,11 @@ const GATHER_BYTES: usize = 64 << 10;
 const DIRECT_BYTES: usize = 16 << 10;
 
 /// What an outbox may keep for its next use: bytes of lines, and pieces. Few may keep much.
-const SPARE: (usize, usize) = (KEPT_BYTES_MIN, PIECES_MIN);
+const SPARE: (usize, usize) = (512, 8);
 const LARGE_SPARE: (usize, usize) = (2 * GATHER_BYTES, 256);
 
-/// The capacity of a new queue. See [`KEPT_BYTES_MIN`].
-const PIECES_MIN: usize = KEPT_BYTES_MIN.div_ceil(size_of::<Piece>());
+/// The least capacity of a queue that has to wait. See [`KEPT_BYTES_MIN`].
+const KEPT_PIECES_MIN: usize = KEPT_BYTES_MIN.div_ceil(size_of::<Piece>());
 
 /// A part of what waits. It ends with a line's end.
 #[derive(Debug)]
@@ -69,6 +69,8 @@ pub struct Outbox {
     pieces: VecDeque<Piece>,
     own_bytes: usize,
     others_bytes: usize,
+    /// Bytes that the transport has taken and holds.
+    held: usize,
     /// The first line has begun to go out.
     mid_line: bool,
     /// How far the client has got the batch of the room that speaks; 0 is not at all in this turn.
@@ -85,6 +87,25 @@ pub struct Outbox {
 pub struct Scratch {
     gathered: Vec<u8>,
     framed: Vec<u8>,
+}
+
+impl Scratch {
+    /// Sends bytes from where they lie, until all are out or the transport takes no more.
+    ///
+    /// # Errors
+    /// The transport's.
+    pub fn send_all(&mut self, transport: &mut impl Transport, bytes: &[u8]) -> io::Result<Written> {
+        let mut written = Written::default();
+        while let Some(rest) = bytes.get(written.bytes..).filter(|rest| !rest.is_empty() && !written.blocked)
+        {
+            written.calls += 1;
+            match transport.send(rest, &mut self.framed)? {
+                Sent::Bytes(bytes) => written.bytes += bytes,
+                Sent::Blocked => written.blocked = true,
+            }
+        }
+        Ok(written)
+    }
 }
 
 /// How writing went on.
@@ -108,6 +129,7 @@ impl Outbox {
             pieces: VecDeque::new(),
             own_bytes: 0,
             others_bytes: 0,
+            held: 0,
             mid_line: false,
             got: 0,
             listed: false,
@@ -119,9 +141,6 @@ impl Outbox {
     /// Appends a line for this client alone, which `write` writes.
     pub fn line(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let before = self.lines.len();
-        if self.lines.capacity() == 0 {
-            self.lines.reserve_exact(KEPT_BYTES_MIN);
-        }
         write(&mut self.lines);
         debug_assert!(self.lines.ends_with(b"\n"));
         self.own_bytes += self.lines.len() - before;
@@ -137,7 +156,6 @@ impl Outbox {
         }
         *(if own { &mut self.own_bytes } else { &mut self.others_bytes }) += (end - start) as usize;
         self.queue_lines();
-        self.reserve_pieces();
         match self.pieces.back_mut() {
             Some(Piece::Range { batch: last, end: last_end, own: last_own, .. })
                 if *last_own == own && *last_end == start && last == batch =>
@@ -148,6 +166,27 @@ impl Outbox {
         }
     }
 
+    /// Queues what a write has left of a batch, for a client for which nothing else waits.
+    pub fn rest(&mut self, batch: &Batch, start: u32, end: u32) {
+        debug_assert!(self.is_empty() && start < end);
+        self.mid_line = start > 0 && !batch.range(start - 1, start).ends_with(b"\n");
+        self.others_bytes += (end - start) as usize;
+        self.pieces.push_back(Piece::Range { batch: batch.clone(), start, end, own: false });
+        self.wait();
+        self.recount();
+    }
+
+    /// A write has left something. What has to wait is no small block of the heap.
+    fn wait(&mut self) {
+        self.has_waited = true;
+        if !self.pieces.is_empty() && self.pieces.capacity() < KEPT_PIECES_MIN {
+            self.pieces.reserve_exact(KEPT_PIECES_MIN - self.pieces.len());
+        }
+        if !self.lines.is_empty() && self.lines.capacity() < KEPT_BYTES_MIN {
+            self.lines.reserve_exact(KEPT_BYTES_MIN - self.lines.len());
+        }
+    }
+
     /// The lines that are not in the queue yet become a piece of it.
     fn queue_lines(&mut self) {
         let bytes = (self.lines.len() - self.lines_start - self.lines_queued) as u32;
@@ -155,16 +194,9 @@ impl Outbox {
             return;
         }
         self.lines_queued += bytes as usize;
-        self.reserve_pieces();
         match self.pieces.back_mut() {
             Some(Piece::Lines { bytes: last }) => *last += bytes,
             _ => self.pieces.push_back(Piece::Lines { bytes }),
-        }
-    }
-
-    fn reserve_pieces(&mut self) {
-        if self.pieces.capacity() == 0 {
-            self.pieces.reserve_exact(PIECES_MIN);
         }
     }
 
@@ -191,8 +223,8 @@ impl Outbox {
             (self.lines_start, self.lines_queued) = (0, 0);
             self.lines.clear();
         } else {
-            self.has_waited = true;
             self.let_go();
+            self.wait();
         }
         self.recount();
         Ok(written)
@@ -308,7 +340,7 @@ impl Outbox {
     pub fn reset(&mut self, may_be_large: bool) {
         let (bytes, pieces) = if may_be_large { LARGE_SPARE } else { SPARE };
         self.mid_line = false;
-        (self.got, self.listed) = (0, false);
+        (self.got, self.listed, self.held, self.has_waited) = (0, false, 0, false);
         self.pieces.clear();
         self.pieces.shrink_to(pieces);
         self.lines.clear();
@@ -327,11 +359,17 @@ impl Outbox {
         self.lines.capacity() > SPARE.0 || self.pieces.capacity() > SPARE.1
     }
 
+    /// The transport holds so many bytes of what it has taken. They count as memory.
+    pub fn set_held(&mut self, bytes: usize) {
+        self.held = bytes;
+        self.recount();
+    }
+
     /// Tells [`Memory`] what is allocated.
     pub fn recount(&mut self) {
-        let pieces = self.pieces.capacity() * size_of::<Piece>();
-        let counted = if self.is_empty() { 0 } else { size_of::<Outbox>() + self.lines.capacity() + pieces };
-        self.counted.set(counted);
+        let queue = self.lines.capacity() + self.pieces.capacity() * size_of::<Piece>();
+        let queue = if self.is_empty() { 0 } else { size_of::<Outbox>() + queue };
+        self.counted.set(queue + self.held);
     }
 
     /// Whether nothing waits.
@@ -344,12 +382,17 @@ impl Outbox {
         self.own_bytes + self.others_bytes
     }
 
-    /// Of them, those that the client has caused itself.
+    /// And those with them that the transport holds.
+    pub fn unsent_bytes(&self) -> usize {
+        self.len() + self.held
+    }
+
+    /// Of those that wait here, what the client has caused itself.
     pub fn own_bytes(&self) -> usize {
         self.own_bytes
     }
 
-    /// Of them, messages of others.
+    /// And messages of others.
     pub fn others_bytes(&self) -> usize {
         self.others_bytes
     }
@@ -394,3 +437,6 @@ impl Outbox {
 fn ends_mid_line(lines: &[u8], at: usize) -> bool {
     at > 0 && lines.get(at - 1) != Some(&b'\n')
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@
 //! does not wait while anybody is.
 
 mod accept;
+mod clock;
 mod entrance;
 mod listener;
 mod notify;
@@ -17,7 +18,7 @@ mod tls;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mio::event::Event as PollEvent;
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -26,7 +27,8 @@ use crate::chat::ClientId;
 use crate::hub::{Counters, Hub};
 use crate::options::Options;
 use crate::transport::Event;
-use accept::Gate;
+use accept::BackOff;
+use clock::Clock;
 use entrance::Entrance;
 use listener::Listener;
 pub use listener::{Address, Bound};
@@ -34,8 +36,9 @@ use signals::{Request, Signals};
 use socket::Socket;
 
 /// The most events that are taken from one poll, and so the most clients that are read from before anything is written.
-/// The more there are, the more messages share a write, and the longer clients wait for each other.
-const EVENTS_PER_TURN: usize = 1024;
+/// The more there are, the more messages share a write; the fewer, the more of what they need is still in the caches
+/// when it is written.
+const EVENTS_PER_TURN: usize = 256;
 
 /// Tokens below this are the hub's numbers of connections; the listeners count up from it.
 const FIRST_LISTENER: usize = usize::MAX / 2;
@@ -167,14 +170,14 @@ struct Loop {
     poll: Poll,
     hub: Hub<Socket>,
     listeners: Vec<Listener>,
-    gate: Gate,
+    back_off: BackOff,
     entrance: Entrance,
     signals: Option<Signals>,
     stopper: Stopper,
     stopping: bool,
     stats: Duration,
     next_stats: Option<Duration>,
-    started: Instant,
+    clock: Clock,
     #[cfg(feature = "tls")]
     certificates: Option<tls::Certificates>,
 }
@@ -186,14 +189,14 @@ impl Loop {
             poll,
             hub: Hub::new(&options),
             listeners,
-            gate: Gate::default(),
+            back_off: BackOff::default(),
             entrance: Entrance::default(),
             signals,
             stopper,
             stopping: false,
             stats: options.stats,
             next_stats: Some(options.stats).filter(|every| !every.is_zero()),
-            started: Instant::now(),
+            clock: Clock::start(),
             #[cfg(feature = "tls")]
             certificates: server.certificates,
         }
@@ -203,12 +206,12 @@ impl Loop {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
         let mut killed_by = None;
         while killed_by.is_none() && !(self.stopping && self.hub.is_empty()) {
-            let wait = self.wait();
+            let wait = Clock::wait(self.wait());
             match self.poll.poll(&mut events, wait) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 other => other?,
             }
-            let now = self.now();
+            let now = self.clock.look(wait);
             for event in &events {
                 match event.token() {
                     WAKER => {}
@@ -230,11 +233,6 @@ impl Loop {
         Ok(Ended { counters: self.hub.counters(), killed_by })
     }
 
-    /// The time since the start: the hub's clock.
-    fn now(&self) -> Duration {
-        self.started.elapsed()
-    }
-
     fn dispatch(&mut self, token: Token, event: &PollEvent, now: Duration) {
         let hung_up = event.is_read_closed() || event.is_error();
         let (readable, writable) = (event.is_readable(), event.is_writable());
@@ -252,7 +250,7 @@ impl Loop {
 
     /// How long the poll may wait.
     fn wait(&self) -> Option<Duration> {
-        let now = self.now();
+        let now = self.clock.now();
         let hub = self.hub.wait(now);
         let accept = self.next_accept().map(|at| at.saturating_sub(now));
         let stats = self.next_stats.map(|at| at.saturating_sub(now));

@@ -1,13 +1,13 @@
 //! Facts about the host, without which no figure means anything.
 
 use std::fs;
-use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::process::Cpus;
 use crate::run::Place;
 use crate::servers::Kind;
+use crate::transport::Via;
 
 /// Name and value, for people to read and for JSON.
 pub struct Facts(pub Vec<(&'static str, String)>);
@@ -23,11 +23,13 @@ pub fn facts(kinds: &[Kind], place: &Place) -> Facts {
     ));
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     facts.push(("kernel", format!("{} {}", std::env::consts::OS, release.trim())));
-    facts.push(("descriptors", place.descriptors.to_string()));
+    facts.push(("descriptors", place.launch.descriptors.to_string()));
     facts.push(("pinned", pinned(place)));
-    facts.push(("compiler", rustc()));
+    if place.launch.via != Via::Tcp {
+        facts.push(("parlor via", place.launch.via.name().to_owned()));
+    }
     for kind in kinds {
-        facts.extend(kind.version().map(|version| (kind.name(), version)));
+        facts.extend(kind.version(&place.launch).map(|version| (kind.name(), version)));
     }
     Facts(facts)
 }
@@ -58,7 +60,7 @@ fn cpus() -> String {
 }
 
 fn pinned(place: &Place) -> String {
-    match place.cpus {
+    match place.launch.cpus {
         None => "no".to_owned(),
         Some(Cpus { generator, .. }) if place.parlor_runs_already => format!("generator on CPU {generator}"),
         Some(Cpus { generator, server }) if generator == server => {
@@ -66,11 +68,6 @@ fn pinned(place: &Place) -> String {
         }
         Some(Cpus { generator, server }) => format!("server on CPU {server}, generator on CPU {generator}"),
     }
-}
-
-fn rustc() -> String {
-    let output = Command::new("rustc").arg("--version").output();
-    output.map_or(unknown(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// The rest of the first line of the file that begins with `name`.

@@ -9,38 +9,11 @@
 //! Knows nothing of sockets, and of time only what it is told.
 
 use std::collections::VecDeque;
-use std::fmt;
 
 use crate::dialects::{Dialect, Frame};
+use crate::fault::Fault;
 use crate::message::{Message, Texts};
-
-/// What a server did wrong. The run in which it happens has failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fault {
-    /// A message was left out, or others came before their turn.
-    Gap(String),
-    /// A message came twice.
-    Repeated(String),
-    /// Something came that nobody sent, or not as it was sent.
-    Garbled(String),
-    /// What was waited for did not come in time.
-    Missing(String),
-    /// The server closed a connection that should stand, or there is another error of the network.
-    Broken(String),
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (kind, what) = match self {
-            Fault::Gap(what) => ("lost or out of order", what),
-            Fault::Repeated(what) => ("delivered twice", what),
-            Fault::Garbled(what) => ("garbled", what),
-            Fault::Missing(what) => ("never came", what),
-            Fault::Broken(what) => ("broken", what),
-        };
-        write!(f, "{kind}: {what}")
-    }
-}
+use crate::names::Names;
 
 /// A message that has reached all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +63,7 @@ struct Stream {
 
 /// The books of one run.
 pub struct Ledger {
+    names: Names,
     texts: Texts,
     clients: Vec<Client>,
     /// For each room its members.
@@ -106,8 +80,9 @@ pub struct Ledger {
 
 impl Ledger {
     /// `text_length` is in bytes.
-    pub fn new(dialect: &dyn Dialect, text_length: usize) -> Ledger {
+    pub fn new(dialect: &dyn Dialect, names: Names, text_length: usize) -> Ledger {
         Ledger {
+            names,
             texts: Texts::new(text_length),
             clients: Vec::new(),
             rooms: Vec::new(),
@@ -162,7 +137,7 @@ impl Ledger {
         let books = &mut self.clients[client as usize];
         let number = books.next_answered;
         if number >= books.next_sent {
-            return Err(Fault::Repeated(format!("a reply to u{client}, which had asked for none")));
+            return Err(Fault::Repeated(format!("a reply to client {client}, which had asked for none")));
         }
         books.next_answered += 1;
         self.unanswered -= 1;
@@ -170,10 +145,12 @@ impl Ledger {
         match self.texts.read(text) {
             Some(message) if message == (Message { sender: client, number }) => Ok(()),
             Some(Message { number: other, .. }) => {
-                let what = format!("the reply to request {number} of u{client}; that to {other} came");
+                let what = format!("the reply to request {number} of client {client}; that to {other} came");
                 Err(if other < number { Fault::Repeated(what) } else { Fault::Gap(what) })
             }
-            None => Err(Fault::Garbled(format!("a reply to u{client}: {}", String::from_utf8_lossy(text)))),
+            None => {
+                Err(Fault::Garbled(format!("a reply to client {client}: {}", String::from_utf8_lossy(text))))
+            }
         }
     }
 
@@ -188,22 +165,27 @@ impl Ledger {
         let Frame::Delivery { room, author, text } = *frame else {
             unreachable!("only deliveries are entered")
         };
-        let garbled =
-            || Fault::Garbled(format!("for u{receiver}: {}", String::from_utf8_lossy(raw).escape_debug()));
+        let garbled = || {
+            Fault::Garbled(format!("for client {receiver}: {}", String::from_utf8_lossy(raw).escape_debug()))
+        };
         let message = self.texts.read(text).ok_or_else(garbled)?;
         let books = self.clients.get(receiver as usize).ok_or_else(garbled)?;
         let seat = books.seat.ok_or_else(garbled)?;
         let sender = self.clients.get(message.sender as usize).ok_or_else(garbled)?;
         if sender.room != books.room {
-            return Err(Fault::Garbled(format!("u{receiver} got a message of another room: {message:?}")));
+            return Err(Fault::Garbled(format!(
+                "client {receiver} got a message of another room: {message:?}"
+            )));
         }
         let own_room = books.room;
         let stream = if self.one_order { own_room } else { message.sender };
         let at = self.place(stream, seat);
         if at == self.streams[stream as usize].log.len() {
             // Nobody has got this one yet: it is compared with what was sent.
-            let named = room == dialect.room_name(own_room).as_slice()
-                && author.is_none_or(|author| author == dialect.author_name(message.sender).as_slice());
+            let named = room == dialect.room_name(self.names.room(own_room)).as_slice()
+                && author.is_none_or(|author| {
+                    author == dialect.author_name(self.names.client(message.sender)).as_slice()
+                });
             if !named {
                 return Err(garbled());
             }
@@ -231,7 +213,7 @@ impl Ledger {
             return Err(wrong_place(receiver, Message { number: expected, ..message }, message));
         }
         let Some(due) = sender.due.pop_front() else {
-            return Err(Fault::Garbled(format!("u{receiver} got {message:?}, which was never sent")));
+            return Err(Fault::Garbled(format!("client {receiver} got {message:?}, which was never sent")));
         };
         sender.next_seen += 1;
         let own = usize::from(!self.echoes && sender.seat.is_some());
@@ -256,7 +238,7 @@ impl Ledger {
         }
         if entry.frame != raw {
             let bytes = String::from_utf8_lossy(raw);
-            let what = format!("u{receiver} got other bytes than the rest: {}", bytes.escape_debug());
+            let what = format!("client {receiver} got other bytes than the rest: {}", bytes.escape_debug());
             return Err(Fault::Garbled(what));
         }
         Ok(self.tally(stream, seat, at))
@@ -307,9 +289,9 @@ impl Ledger {
                 let room = &self.rooms[self.clients[message.sender as usize].room as usize];
                 let who = waiting
                     .and_then(|seat| room.get(seat))
-                    .map_or(String::new(), |who| format!(", among them u{who}"));
+                    .map_or(String::new(), |who| format!(", among them client {who}"));
                 format!(
-                    "; message {} of u{} did not come to {missing} clients{who}",
+                    "; message {} of client {} did not come to {missing} clients{who}",
                     message.number, message.sender
                 )
             }
@@ -317,6 +299,11 @@ impl Ledger {
         };
         let (under_way, unanswered) = (self.under_way, self.unanswered);
         Fault::Missing(format!("{under_way} messages and {unanswered} replies were still under way{example}"))
+    }
+
+    /// What the clients and rooms are called.
+    pub fn names(&self) -> Names {
+        self.names
     }
 
     /// The members of the room.
@@ -328,7 +315,7 @@ impl Ledger {
 fn wrong_place(receiver: u32, expected: Message, got: Message) -> Fault {
     let Message { sender, number } = expected;
     let what = format!(
-        "u{receiver} should have got message {number} of u{sender} and got {} of u{}",
+        "client {receiver} should have got message {number} of client {sender} and got {} of client {}",
         got.number, got.sender
     );
     let before = got.sender == sender && got.number < number;

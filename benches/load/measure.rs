@@ -62,10 +62,10 @@ impl Meter {
         self.latency.saturating_record(nanoseconds);
     }
 
-    /// To be called in every turn of the loop.
-    pub fn tick(&mut self, now: u64, waited: u64) {
+    /// To be called in every turn of the loop. Whether it took a sample.
+    pub fn tick(&mut self, now: u64, waited: u64) -> bool {
         if now < self.next {
-            return;
+            return false;
         }
         self.next = now + SAMPLE_EVERY;
         let sample = self.sample(now, waited);
@@ -74,6 +74,24 @@ impl Meter {
             self.counts_from = Some(sample);
             self.latency.reset();
         }
+        true
+    }
+
+    /// All units so far.
+    pub fn units(&self) -> u64 {
+        self.units
+    }
+
+    /// Units a second, over the last second or so.
+    pub fn rate(&self) -> f64 {
+        let Some(last) = self.samples.last() else { return 0.0 };
+        let since = &self.samples[self.samples.len().saturating_sub(11)];
+        (last.units - since.units) as f64 / ((last.at - since.at).max(1) as f64 / 1e9)
+    }
+
+    /// In milliseconds, since the warm-up.
+    pub fn p99(&self) -> f64 {
+        self.latency.value_at_quantile(0.99) as f64 / 1e6
     }
 
     /// Takes the last sample and says what was measured. To be called before the load ebbs away.
@@ -88,10 +106,7 @@ impl Meter {
             units: end.units - begin.units,
             server_cpu: cpu.map(|cpu| cpu / 1e9),
             server_busy: cpu.map(|cpu| cpu / nanoseconds),
-            others: end
-                .others_cpu
-                .zip(begin.others_cpu)
-                .map(|(end, begin)| end.saturating_sub(begin) as f64 / nanoseconds),
+            others: others(&begin, &end),
             generator_busy: generator_busy(&begin, &end),
         }
     }
@@ -99,11 +114,21 @@ impl Meter {
     fn sample(&self, at: u64, waited: u64) -> Sample {
         let server_cpu = self.process.and_then(Process::cpu);
         let own_cpu = Process(std::process::id()).cpu();
-        let others_cpu =
-            host_cpu().zip(own_cpu).map(|(all, own)| all.saturating_sub(own + server_cpu.unwrap_or(0)));
+        // Of a server on this host whose process is not known, nobody can tell whether it is the one that is busy.
+        let known = host_cpu().zip(own_cpu).zip(server_cpu);
+        let others_cpu = known.map(|((all, own), server)| all.saturating_sub(own + server));
         let resident = self.process.and_then(Process::memory).map_or(0, |memory| memory.resident);
         Sample { at, units: self.units, server_cpu, own_cpu, others_cpu, waited, resident }
     }
+}
+
+/// What everything else on the host took of a CPU between two samples. The kernel counts in hundredths of a second, so of
+/// a short time nothing can be said.
+fn others(begin: &Sample, end: &Sample) -> Option<f64> {
+    const SHORTEST: u64 = 200_000_000;
+    let nanoseconds = end.at.saturating_sub(begin.at);
+    let (end, begin) = end.others_cpu.zip(begin.others_cpu).filter(|_| nanoseconds >= SHORTEST)?;
+    Some(end.saturating_sub(begin) as f64 / nanoseconds as f64)
 }
 
 /// Which share of the time between two samples the generator has worked: it was not waiting for the server, and it
@@ -195,6 +220,8 @@ pub struct Outcome {
     pub curves: Vec<Curve>,
     /// What the reader should know besides.
     pub notes: Vec<String>,
+    /// How the host was not quiet, if it was not: then the figures are not to be compared.
+    pub disturbed: Option<String>,
 }
 
 impl Outcome {
@@ -206,26 +233,40 @@ impl Outcome {
             outcome.figures.push(Figure::less(unit.cpu, "µs", cpu / units * 1e6));
         }
         outcome.figures.push(Figure::more(unit.rate, "/s", measured.units as f64 / measured.seconds));
-        if let Some(cpu) = measured.server_cpu {
-            outcome.figures.push(Figure::more(unit.per_cpu, "/s", units / cpu.max(1e-9)));
-        }
         outcome.figures.extend(latency_figures(&meter.latency));
         outcome.figures.extend(circumstances(meter.process, measured));
         if measured.generator_was_the_bottleneck() {
+            // How much it carries and how long that takes is then the generator's affair; CPU time is the server's.
+            let others = outcome.figures.iter_mut().filter(|figure| figure.name != unit.cpu);
+            others.filter(|figure| figure.unit != "MiB").for_each(|figure| figure.better = Better::Neither);
             let busy = measured.generator_busy * 100.0;
             outcome
                 .notes
                 .push(format!("the generator was the bottleneck: it was busy for {busy:.0} % of the time"));
         }
-        outcome.notes.extend(measured.disturbance());
+        outcome.disturbed = measured.disturbance();
         outcome.latency = Some(meter.latency);
         outcome.samples = meter.samples;
         outcome
     }
 
+    /// With one more note, if there is one.
+    pub fn noting(mut self, note: Option<String>) -> Outcome {
+        self.notes.extend(note);
+        self
+    }
+
+    /// For loads in which servers cannot be compared by how long a unit takes.
+    pub fn with_latency_for_information(mut self) -> Outcome {
+        let latencies = self.figures.iter_mut().filter(|figure| figure.unit == "ms");
+        latencies.for_each(|figure| figure.better = Better::Neither);
+        self
+    }
+
     /// For loads whose pace is fixed: servers are compared by the figure `name`, and not by how much they carry.
     pub fn led_by(mut self, name: &str) -> Outcome {
-        self.figures.retain(|figure| figure.name != DELIVERY.per_cpu);
+        let pace = self.figures.iter_mut().filter(|figure| figure.name == DELIVERY.rate);
+        pace.for_each(|figure| figure.better = Better::Neither);
         if let Some(at) = self.figures.iter().position(|figure| figure.name == name) {
             self.figures[..=at].rotate_right(1);
         }
@@ -233,17 +274,19 @@ impl Outcome {
     }
 }
 
+/// The unit of what is counted.
+pub const COUNT: &str = "";
+
 /// How a unit of load is called in figures.
 #[derive(Clone, Copy)]
 pub struct Unit {
     pub cpu: &'static str,
     pub rate: &'static str,
-    pub per_cpu: &'static str,
 }
 
-pub const DELIVERY: Unit = Unit { cpu: "CPU/delivery", rate: "deliveries", per_cpu: "deliveries/CPU s" };
-pub const REQUEST: Unit = Unit { cpu: "CPU/request", rate: "requests", per_cpu: "requests/CPU s" };
-pub const CYCLE: Unit = Unit { cpu: "CPU/cycle", rate: "cycles", per_cpu: "cycles/CPU s" };
+pub const DELIVERY: Unit = Unit { cpu: "CPU/delivery", rate: "deliveries" };
+pub const REQUEST: Unit = Unit { cpu: "CPU/request", rate: "requests" };
+pub const CYCLE: Unit = Unit { cpu: "CPU/cycle", rate: "cycles" };
 
 /// Percentiles in milliseconds.
 pub fn latency_figures(latency: &Latency) -> [Figure; 4] {
@@ -252,7 +295,8 @@ pub fn latency_figures(latency: &Latency) -> [Figure; 4] {
         Figure::less("p50", "ms", milliseconds(0.5)),
         Figure::less("p99", "ms", milliseconds(0.99)),
         Figure::less("p99.9", "ms", milliseconds(0.999)),
-        Figure::less("max", "ms", latency.max() as f64 / 1e6),
+        // One delivery out of millions: it tells of the host as much as of the server.
+        Figure::neither("max", "ms", latency.max() as f64 / 1e6),
     ]
 }
 

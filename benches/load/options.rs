@@ -1,32 +1,46 @@
 //! The command line of the load bench.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use getopts::{Matches, Options as Getopts};
 
-use crate::plan::{NAMES, Sizes};
+use crate::message::{LONGEST, SHORTEST};
+use crate::plan::{SCENARIOS, Scenario, Sizes, scenario};
 use crate::servers::Kind;
+use crate::transport::{Address, Via};
 
 /// What was asked for.
 pub struct Options {
-    /// Names of scenarios, in the order in which they run.
-    pub scenarios: Vec<String>,
+    /// In the order in which they run.
+    pub scenarios: Vec<&'static Scenario>,
     pub target: Target,
+    /// What is spoken with parlor.
+    pub via: Via,
+    /// Where connections come from; the kernel's choice if empty.
+    pub sources: Vec<IpAddr>,
     pub against: Vec<Kind>,
     pub rounds: usize,
     pub duration: Duration,
     pub patience: Duration,
     pub sizes: Sizes,
     pub pin: bool,
+    /// The parlor to start.
+    pub binary: PathBuf,
+    /// Another one, to be measured in turn with it.
+    pub before: Option<PathBuf>,
     /// Further arguments for parlor.
     pub parlor: Vec<String>,
     /// Where to write the results; `-` is standard output.
     pub json: Option<PathBuf>,
     pub html: Option<PathBuf>,
+    /// Earlier results to lay beside these.
+    pub compare: Option<PathBuf>,
     pub smoke: bool,
+    /// A host that is not quiet is an error.
+    pub strict: bool,
 }
 
 /// What is measured first.
@@ -34,12 +48,14 @@ pub enum Target {
     /// A parlor that this program starts.
     Own,
     /// One that runs already, and its process where it is known.
-    Running(SocketAddr, Option<u32>),
+    Running(Address, Option<u32>),
 }
 
 /// What the command line comes to.
 pub enum Call {
     Run(Box<Options>),
+    /// Lay two results beside each other, and run nothing.
+    Compare(PathBuf, PathBuf),
     Help(String),
     /// This process is to be the floor server itself.
     Floor(SocketAddr),
@@ -50,33 +66,12 @@ Measures what a chat server carries, with up to some 20,000 clients from one cor
 
 Usage: cargo bench --bench load -- [SCENARIO...] [OPTIONS]
 
-Without options it starts a parlor of its own, runs every scenario against it for a few seconds, and prints a table.
-Every delivery is checked: each message once, in order, for each receiver. What is lost, doubled, reordered or garbled
-is an error, and the exit status is 1.
+Without options it starts a parlor of its own, runs every scenario against it for a few seconds each (two to three minutes
+in all), and prints a table. Every delivery is checked: each message once, in order, for each receiver. What is lost,
+doubled, reordered or garbled is an error, and the exit status is 1. So is a scenario that parlor does not get through;
+where another server does not, that is a note beside its row.
 
 Scenarios:
-  fanout          One publisher, one room of --clients (1000), and --window (64) messages under way: the next is sent
-                  when one has reached everybody.
-  fanout-single   The same with a single message under way.
-  paced           One publisher, one room of --clients (1000), --rate (50) messages a second on a fixed schedule,
-                  whatever the server does. Latency counts from when a message was due, so that a stall is not hidden.
-  rooms           --rooms (200) rooms of --members (10). Everybody talks in turn, --window (1) messages are under way in
-                  each room.
-  rooms-many      The same with 4000 rooms of 4.
-  requests        --clients (50), each with --window (16) requests under way that reach nobody else: for parlor a message
-                  in a room of one's own, for redis and nats a publication without subscribers, for mosquitto one of
-                  QoS 1, for ngircd a message to oneself.
-  churn           --clients (50) at any time connect, log in, join a room, send, leave and disconnect, each step after
-                  the reply to the one before. What one such cycle costs.
-  idle            --clients (16,000) that are logged in and in rooms of ten, and silent. What memory each takes (the
-                  difference between half of them and all), and whether they cost any CPU.
-  slow            One room of --clients (100), --rate (1000) messages a second of 1 KiB; after a while --slow (10) per
-                  cent more join who never read. What the others notice, and what becomes of the slow ones.
-  capacity        Raises the load step by step: deliveries a second in a room of --clients (1000) until the p99 passes
-                  --bound (50) milliseconds, and clients in one room, with four messages under way, while the p95 is at
-                  most 500 milliseconds. Says the last load that held.
-  start           How soon after its start the server can be connected to, what memory it takes then, and how large its
-                  program is.
 ";
 
 /// Parses the arguments, the program's name not among them. None at all, not even the one that `cargo bench` passes,
@@ -87,26 +82,56 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Call, String> {
     if arguments.is_empty() {
         arguments.push("--smoke".to_owned());
     }
-    let matches = flags.parse(arguments).map_err(|error| error.to_string())?;
+    let matches = flags.parse(arguments).map_err(|error| format!("{error}; try --help"))?;
     if matches.opt_present("help") {
-        return Ok(Call::Help(flags.usage(INTRODUCTION)));
+        return Ok(Call::Help(flags.usage(&(INTRODUCTION.to_owned() + &scenarios_in_words()))));
     }
     if let Some(address) = matches.opt_str("floor-server") {
-        return Ok(Call::Floor(resolve(&address)?));
+        return address.parse().map(Call::Floor).map_err(|_| format!("{address} is no address"));
     }
-    options(&matches).map(|options| Call::Run(Box::new(options)))
+    match &matches.opt_strs("compare")[..] {
+        [before, after] => compare(&matches, before, after),
+        [] | [_] => options(&matches).map(|options| Call::Run(Box::new(options))),
+        _ => Err("--compare takes one file, or two".to_owned()),
+    }
+}
+
+/// Name and text of each scenario, wrapped.
+fn scenarios_in_words() -> String {
+    const INDENT: usize = 18;
+    const WIDTH: usize = 118;
+    let mut text = String::new();
+    for Scenario { name, about, meaning, .. } in &SCENARIOS {
+        let mut line = format!("  {name:<16}");
+        for word in about.split(' ').chain(meaning.split(' ')) {
+            if line.chars().count() + word.chars().count() > WIDTH {
+                text += line.trim_end();
+                text.push('\n');
+                line = " ".repeat(INDENT);
+            }
+            line += word;
+            line.push(' ');
+        }
+        text += line.trim_end();
+        text.push('\n');
+    }
+    text
 }
 
 fn flags() -> Getopts {
     let mut flags = Getopts::new();
     flags
-        .optopt("", "connect", "Drive the parlor that runs at this address instead of starting one.", "HOST:PORT")
+        .optopt("", "connect", "Drive the parlor that listens there instead of starting one: HOST:PORT, unix:PATH, or http:HOST:PORT for its WebSocket.", "ADDR")
         .optopt("", "pid", "The process of that server, if it runs on this host: then its CPU time and memory are measured too.", "PID")
-        .optopt("", "against", "Measure these servers in turn with parlor and give the ratios: redis, nats, mosquitto, ngircd, and floor, which is the least a server can do: it forwards lines as long as parlor's and looks at nothing in them. floor-short does so with the shortest lines. Those that are not installed are left out.", "NAMES")
-        .optopt("", "rounds", "Repeat everything so often, the servers taking turns, and give the median and the spread (default 1, with --against 3).", "N")
+        .optopt("", "via", "What is spoken with parlor: tcp (the default), unix, or ws (WebSocket; parlor needs its feature web). Other servers are spoken to as ever.", "TRANSPORT")
+        .optopt("", "source", "Connect from these addresses of this host in turn. From one address there are some 28,000 ports towards a server.", "ADDRESSES")
+        .optopt("", "against", "Measure these servers in turn with parlor and give the ratios: redis, nats, mosquitto, ngircd; ws, a chat of thirty lines on node with the npm package ws; and floor, which is the least a server can do: it forwards lines as long as parlor's and looks at nothing in them. floor-short does so with the shortest lines. Those that are not installed are left out.", "NAMES")
+        .optopt("", "before", "Measure this program of parlor too, in turn with the other, as the server before.", "PROGRAM")
+        .optopt("", "binary", "The program of parlor to start; without it the one that cargo built with this bench.", "PROGRAM")
+        .optopt("", "rounds", "Repeat everything so often, the servers taking turns, and give the median and the spread (default 1; with --against, --before or --compare 3).", "N")
         .optopt("", "seconds", "How long each scenario runs, a sixth of it to warm up (default 3).", "S")
         .optopt("", "clients", "How many clients take part; the default depends on the scenario.", "N")
-        .optopt("", "rooms", "How many rooms there are in rooms.", "N")
+        .optopt("", "rooms", "How many rooms there are in rooms and rooms-many.", "N")
         .optopt("", "members", "How many members each of them has.", "N")
         .optopt("", "window", "How many messages or requests are under way.", "N")
         .optopt("", "rate", "How many messages a second are sent in paced and in slow.", "N")
@@ -116,9 +141,11 @@ fn flags() -> Getopts {
         .optopt("", "patience", "How long to wait for a delivery until it counts as lost (default 10).", "S")
         .optmulti("", "parlor", "A further argument for the parlor that is started, as in --parlor=--max-pending=4M. May be given several times.", "ARGUMENT")
         .optflag("", "no-pin", "Do not pin generator and server to a CPU each.")
+        .optflag("", "strict", "End with an error where the host was not quiet. Without it ratios are then shown in brackets, and no winner.")
         .optflag("", "smoke", "Run every scenario for a moment, with few clients: this shows that everything works, and measures nothing.")
         .optopt("", "json", "Write all results to this file; - is standard output.", "FILE")
         .optopt("", "html", "Write a report with plots to this file, which needs nothing else to be shown.", "FILE")
+        .optmulti("", "compare", "Lay these earlier results (of --json) beside those of this run, and say what has changed. Given twice, nothing is run, and the second file is compared with the first.", "FILE")
         .optflag("", "bench", "Ignored: cargo passes it to every bench.")
         .optflag("h", "help", "Print this.");
     // Not for people: this program is its own floor server.
@@ -126,69 +153,159 @@ fn flags() -> Getopts {
         "",
         "floor-server",
         "Be the floor server at this address, until killed. --against floor does this by itself.",
-        "HOST:PORT",
+        "IP:PORT",
     );
     flags
 }
 
+/// Options that only some scenarios make use of.
+const OF_SCENARIOS: [&str; 10] =
+    ["clients", "rooms", "members", "window", "rate", "text", "slow", "bound", "seconds", "patience"];
+
 fn options(matches: &Matches) -> Result<Options, String> {
-    let against = match matches.opt_str("against") {
+    let mut against = match matches.opt_str("against") {
         Some(names) => names.split(',').map(kind).collect::<Result<Vec<_>, _>>()?,
         None => Vec::new(),
     };
+    let before = matches.opt_str("before").map(|program| absolute(&program)).transpose()?;
+    if before.is_some() {
+        against.insert(0, Kind::Before);
+    }
+    let compare = matches.opt_str("compare").map(PathBuf::from);
     let smoke = matches.opt_present("smoke");
     let seconds: f64 = number(matches, "seconds")?.unwrap_or(if smoke { 0.3 } else { 3.0 });
     if !(0.05..=86_400.0).contains(&seconds) {
         return Err("--seconds must lie between 0.05 and 86400".into());
     }
-    let target = match matches.opt_str("connect") {
-        Some(address) => Target::Running(resolve(&address)?, number(matches, "pid")?),
-        None => Target::Own,
+    let (target, via) = target(matches)?;
+    let sources = match matches.opt_str("source") {
+        Some(list) => list
+            .split(',')
+            .map(|text| text.trim().parse().map_err(|_| format!("--source: {text} is no IP address")))
+            .collect::<Result<_, _>>()?,
+        None => Vec::new(),
     };
+    if !sources.is_empty() && via == Via::Unix {
+        return Err("--source is for TCP, not for Unix sockets".into());
+    }
+    let scenarios = scenarios(matches, &target)?;
+    let one_round = smoke || against.is_empty() && compare.is_none();
     Ok(Options {
-        scenarios: scenarios(&matches.free, &target)?,
-        rounds: number(matches, "rounds")?.unwrap_or(if against.is_empty() || smoke { 1 } else { 3 }).max(1),
+        scenarios,
+        rounds: positive(matches, "rounds")?.unwrap_or(if one_round { 1 } else { 3 }),
         target,
+        via,
+        sources,
         against,
         duration: Duration::from_secs_f64(seconds),
         patience: Duration::from_secs(number(matches, "patience")?.unwrap_or(10)),
-        sizes: Sizes {
-            clients: positive(matches, "clients")?,
-            rooms: positive(matches, "rooms")?,
-            members: positive(matches, "members")?,
-            window: positive(matches, "window")?.map(|window| window as u32),
-            rate: positive(matches, "rate")?.map(|rate| rate as f64),
-            text: positive(matches, "text")?,
-            slow_percent: positive(matches, "slow")?,
-            bound: positive(matches, "bound")?.map(|bound| Duration::from_millis(bound as u64)),
-            smoke,
-        },
+        sizes: sizes(matches, smoke)?,
         pin: !matches.opt_present("no-pin"),
+        binary: absolute(&matches.opt_str("binary").unwrap_or(env!("CARGO_BIN_EXE_parlor").to_owned()))?,
+        before,
         parlor: matches.opt_strs("parlor"),
         json: matches.opt_str("json").map(PathBuf::from),
         html: matches.opt_str("html").map(PathBuf::from),
+        compare,
+        smoke,
+        strict: matches.opt_present("strict"),
+    })
+}
+
+/// Servers are started in another folder.
+fn absolute(program: &str) -> Result<PathBuf, String> {
+    std::path::absolute(program).map_err(|error| format!("{program}: {error}"))
+}
+
+fn sizes(matches: &Matches, smoke: bool) -> Result<Sizes, String> {
+    let text = positive(matches, "text")?;
+    if text.is_some_and(|text| !(SHORTEST..=LONGEST).contains(&text)) {
+        return Err(format!("--text must lie between {SHORTEST} and {LONGEST}"));
+    }
+    Ok(Sizes {
+        clients: positive(matches, "clients")?,
+        rooms: positive(matches, "rooms")?,
+        members: positive(matches, "members")?,
+        window: number_above_zero::<u32>(matches, "window")?,
+        rate: positive(matches, "rate")?.map(|rate| rate as f64),
+        text,
+        slow_percent: positive(matches, "slow")?,
+        bound: positive(matches, "bound")?.map(|bound| Duration::from_millis(bound as u64)),
         smoke,
     })
 }
 
-/// Those that were named, or all. `start` needs a server of one's own.
-fn scenarios(named: &[String], target: &Target) -> Result<Vec<String>, String> {
-    if let Some(unknown) = named.iter().find(|name| !NAMES.contains(&name.as_str())) {
-        return Err(format!("there is no scenario {unknown}; there are {}", NAMES.join(", ")));
+/// Which server, and what is spoken with it.
+fn target(matches: &Matches) -> Result<(Target, Via), String> {
+    let via = matches.opt_str("via").map(|name| Via::named(&name)).transpose()?;
+    let Some(address) = matches.opt_str("connect") else {
+        if matches.opt_present("pid") {
+            return Err("--pid belongs to --connect".into());
+        }
+        return Ok((Target::Own, via.unwrap_or(Via::Tcp)));
+    };
+    for option in ["parlor", "binary"] {
+        if matches.opt_present(option) {
+            return Err(format!(
+                "--{option} is for a server that is started; with --connect one runs already"
+            ));
+        }
     }
+    let (address, spoken) = match address.strip_prefix("http:") {
+        Some(rest) => (Address::parse(rest)?, Via::Ws),
+        None => match Address::parse(&address)? {
+            address @ Address::Unix(_) => (address, Via::Unix),
+            address => (address, via.filter(|via| *via == Via::Ws).unwrap_or(Via::Tcp)),
+        },
+    };
+    if let Some(via) = via.filter(|via| *via != spoken) {
+        return Err(format!("--via {} does not fit --connect {address}", via.name()));
+    }
+    Ok((Target::Running(address, number(matches, "pid")?), spoken))
+}
+
+/// Those that were named, or all; `start` needs a server of one's own. An option that none of them makes use of is an
+/// error: who gives it expects something else.
+fn scenarios(matches: &Matches, target: &Target) -> Result<Vec<&'static Scenario>, String> {
+    let names = || SCENARIOS.iter().map(|scenario| scenario.name).collect::<Vec<_>>().join(", ");
+    let named = matches.free.iter().map(|name| {
+        scenario(name).ok_or_else(|| format!("there is no scenario {name}; there are {}", names()))
+    });
+    let mut chosen = named.collect::<Result<Vec<_>, _>>()?;
     let running = matches!(target, Target::Running(..));
-    if running && named.iter().any(|name| name == "start") {
+    if running && chosen.iter().any(|scenario| scenario.name == "start") {
         return Err("start and --connect exclude each other".into());
     }
-    if !named.is_empty() {
-        return Ok(named.to_vec());
+    if chosen.is_empty() {
+        chosen = SCENARIOS.iter().filter(|scenario| !(running && scenario.name == "start")).collect();
     }
-    Ok(NAMES.iter().filter(|name| !(running && **name == "start")).map(|name| (*name).to_owned()).collect())
+    for option in OF_SCENARIOS {
+        if matches.opt_present(option) && !chosen.iter().any(|scenario| scenario.uses.contains(&option)) {
+            let users = SCENARIOS.iter().filter(|scenario| scenario.uses.contains(&option));
+            let users = users.map(|scenario| scenario.name).collect::<Vec<_>>().join(", ");
+            return Err(format!("--{option} is not used by what was chosen; it belongs to {users}"));
+        }
+    }
+    Ok(chosen)
+}
+
+/// Two files: nothing is run, so nothing else makes sense.
+fn compare(matches: &Matches, before: &str, after: &str) -> Result<Call, String> {
+    let alone = matches.free.is_empty()
+        && ["connect", "against", "before", "rounds", "json", "html", "smoke", "strict"]
+            .iter()
+            .chain(&OF_SCENARIOS)
+            .all(|option| !matches.opt_present(option));
+    match alone {
+        true => Ok(Call::Compare(before.into(), after.into())),
+        false => Err("two files to --compare, and nothing is run: no other option makes sense".into()),
+    }
 }
 
 fn kind(name: &str) -> Result<Kind, String> {
-    Kind::named(name.trim()).filter(|kind| *kind != Kind::Parlor).ok_or_else(|| {
-        format!("--against knows redis, nats, mosquitto, ngircd, floor and floor-short, not {name}")
+    let known = Kind::named(name.trim()).filter(|kind| !matches!(kind, Kind::Parlor | Kind::Before));
+    known.ok_or_else(|| {
+        format!("--against knows redis, nats, mosquitto, ngircd, ws, floor and floor-short, not {name}")
     })
 }
 
@@ -197,14 +314,16 @@ fn number<T: FromStr>(matches: &Matches, name: &str) -> Result<Option<T>, String
     matches.opt_str(name).map(parse).transpose()
 }
 
-fn positive(matches: &Matches, name: &str) -> Result<Option<usize>, String> {
+fn number_above_zero<T: FromStr + Default + PartialEq>(
+    matches: &Matches,
+    name: &str,
+) -> Result<Option<T>, String> {
     match number(matches, name)? {
-        Some(0) => Err(format!("--{name} must be at least 1")),
+        Some(zero) if zero == T::default() => Err(format!("--{name} must be at least 1")),
         other => Ok(other),
     }
 }
 
-fn resolve(address: &str) -> Result<SocketAddr, String> {
-    let mut addresses = address.to_socket_addrs().map_err(|error| format!("{address}: {error}"))?;
-    addresses.next().ok_or_else(|| format!("{address} has no address"))
+fn positive(matches: &Matches, name: &str) -> Result<Option<usize>, String> {
+    number_above_zero(matches, name)
 }

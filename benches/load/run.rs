@@ -1,17 +1,17 @@
 //! Runs what was planned: scenario by scenario and round by round, the servers taking turns, so that whatever changes on
 //! the host meets them all alike.
 
-use std::cell::Cell;
+use std::time::Instant;
 
-use indicatif::{ProgressBar, ProgressStyle};
-
-use crate::ledger::Fault;
+use crate::fault::Fault;
 use crate::measure::Outcome;
 use crate::options::{Options, Target};
 use crate::plan::{Plan, start};
-use crate::process::{Cpus, Process};
-use crate::scenarios::Site;
-use crate::servers::{Kind, Server};
+use crate::process::Process;
+use crate::progress::{Estimate, Progress};
+use crate::scenarios::{Live, Site};
+use crate::servers::{Kind, Launch, Server};
+use crate::transport::{Endpoint, Sources, Via};
 
 /// One scenario, one server, all rounds.
 pub struct Series {
@@ -25,50 +25,62 @@ pub struct Chapter {
     pub series: Vec<Series>,
 }
 
-/// What everything ran on.
+/// What everything runs on.
 pub struct Place {
-    pub cpus: Option<Cpus>,
-    pub descriptors: usize,
+    pub launch: Launch,
     pub parlor_runs_already: bool,
 }
 
-/// Runs everything. `kinds` are those that are there, the one to compare with first.
-pub fn run(options: &Options, plans: &[Plan], kinds: &[Kind], place: &Place) -> Vec<Chapter> {
-    let bar = progress_bar(options, plans, kinds.len());
+/// Runs everything. `kinds` are those that are there, the one to compare with first. Each chapter is handed to `tell`
+/// when it is over. An error is a host that was not quiet, where that was asked for.
+pub fn run(
+    options: &Options,
+    plans: &[Plan],
+    kinds: &[Kind],
+    place: &Place,
+    tell: &dyn Fn(&Chapter),
+) -> Result<Vec<Chapter>, String> {
+    let progress = Progress::new();
+    let seconds = options.duration.as_secs_f64();
+    let usual: Vec<f64> = plans.iter().map(|plan| plan.usual_seconds(seconds)).collect();
+    let mut estimate = Estimate::new(&usual, kinds.len(), options.rounds);
     let mut chapters = Vec::new();
-    for plan in plans {
-        let mut series: Vec<Series> =
-            kinds.iter().map(|kind| Series { kind: *kind, rounds: Vec::new() }).collect();
+    for (number, plan) in plans.iter().enumerate() {
+        let series = kinds.iter().map(|kind| Series { kind: *kind, rounds: Vec::new() });
+        let mut chapter = Chapter { plan: plan.clone(), series: series.collect() };
         for round in 0..options.rounds {
-            for series in &mut series {
-                let what = format!("{} · {}", plan.name, series.kind.name());
-                let what = if options.rounds > 1 { format!("{what} · round {}", round + 1) } else { what };
-                if bar.is_hidden() {
-                    eprintln!("{what}");
+            for (server, series) in chapter.series.iter_mut().enumerate() {
+                let mut what = format!("{} · {}", plan.name, series.kind.name());
+                if options.rounds > 1 {
+                    what += &format!(" · round {} of {}", round + 1, options.rounds);
                 }
-                bar.set_message(what);
-                let begin = bar.position();
-                let whole = (options.duration.as_secs_f64() * plan.weight() * 1e3) as u64;
-                let furthest = Cell::new(begin);
-                let progress = |seconds: f64| {
-                    let position = begin + ((seconds * 1e3) as u64).min(whole);
-                    if position > furthest.get() + 100 {
-                        furthest.set(position);
-                        bar.set_position(position);
-                    }
-                };
-                let outcome = once(options, plan, series.kind, place, &progress);
+                progress.begin(what, estimate.left(number, server, round));
+                let begin = Instant::now();
+                let outcome = once(options, plan, series.kind, place, &|live| progress.live(live));
+                estimate.learn(number, server, round, begin.elapsed().as_secs_f64());
+                let noise = outcome.as_ref().ok().and_then(|outcome| outcome.disturbed.clone());
                 if let Err(fault) = &outcome {
-                    bar.suspend(|| eprintln!("{} · {}: {fault}", plan.name, series.kind.name()));
+                    progress.above(|| eprintln!("{} · {}: {fault}", plan.name, series.kind.name()));
                 }
                 series.rounds.push(outcome);
-                bar.set_position(begin + whole);
+                if let Some(noise) = noise.filter(|_| options.strict) {
+                    progress.end();
+                    tell(&chapter);
+                    return Err(format!("{}: {noise} (--strict)", plan.name));
+                }
             }
         }
-        chapters.push(Chapter { plan: plan.clone(), series });
+        progress.above(|| tell(&chapter));
+        chapters.push(chapter);
     }
-    bar.finish_and_clear();
-    chapters
+    progress.end();
+    Ok(chapters)
+}
+
+/// Whether parlor got through everything. That another server did not is no failure of the run.
+pub fn parlor_came_through(chapters: &[Chapter]) -> bool {
+    let all = chapters.iter().flat_map(|chapter| &chapter.series);
+    all.filter(|series| series.kind == Kind::Parlor).flat_map(|series| &series.rounds).all(Result::is_ok)
 }
 
 /// One scenario, one server, one round.
@@ -77,39 +89,43 @@ fn once(
     plan: &Plan,
     kind: Kind,
     place: &Place,
-    progress: &dyn Fn(f64),
+    progress: &dyn Fn(Live),
 ) -> Result<Outcome, Fault> {
     if !plan.needs_server() {
-        return start(kind, place.descriptors, &options.parlor);
+        return start(kind, &place.launch);
     }
-    let broken = |error: std::io::Error| Fault::Broken(error.to_string());
-    let running = match (&options.target, kind) {
-        (Target::Running(address, pid), Kind::Parlor) => Some((*address, pid.map(Process))),
-        _ => None,
-    };
-    let server = match running {
-        Some(_) => None,
-        None => Some(Server::start(kind, place.cpus, place.descriptors, &options.parlor).map_err(broken)?),
-    };
-    let own = server.as_ref().map(|server| (server.address, Some(server.process())));
-    let (address, process) = running.or(own).expect("one of the two");
+    match (&options.target, kind) {
+        (Target::Running(address, pid), Kind::Parlor) => {
+            // From everywhere that the user allows.
+            let sources = Sources::towards(address, &options.sources);
+            let endpoint = Endpoint { address, via: place.launch.via, sources: &sources };
+            drive(options, plan, kind, endpoint, pid.map(Process), progress)
+        }
+        _ => {
+            let started = Server::start(kind, &place.launch);
+            let server = started.map_err(|error| Fault::Host(error.to_string()))?;
+            let sources = Sources::towards(&server.address, &[]);
+            let via: Via = kind.via(place.launch.via);
+            let endpoint = Endpoint { address: &server.address, via, sources: &sources };
+            drive(options, plan, kind, endpoint, Some(server.process()), progress)
+        }
+    }
+}
+
+/// The same against a server that is there.
+fn drive(
+    options: &Options,
+    plan: &Plan,
+    kind: Kind,
+    endpoint: Endpoint<'_>,
+    process: Option<Process>,
+    progress: &dyn Fn(Live),
+) -> Result<Outcome, Fault> {
     let dialect = kind.dialect();
     let text = plan.text.min(kind.longest_text());
     let (duration, patience) = (options.duration, options.patience);
-    let site = Site { dialect: &*dialect, address, process, duration, patience, text, progress };
-    let mut outcome = plan.run(&site)?;
-    if text < plan.text {
-        outcome.notes.push(format!("{}: only {text} bytes of text fit a message", kind.name()));
-    }
-    Ok(outcome)
-}
-
-/// Shown on a terminal only. Its unit is a millisecond of load.
-fn progress_bar(options: &Options, plans: &[Plan], kinds: usize) -> ProgressBar {
-    let seconds: f64 = plans.iter().map(|plan| plan.weight() * options.duration.as_secs_f64()).sum();
-    let bar = ProgressBar::new((seconds * 1e3) as u64 * (kinds * options.rounds) as u64);
-    let style =
-        ProgressStyle::with_template("{bar:32.cyan/dim} {percent:>3} %  {elapsed} gone, {eta} to go  {msg}");
-    bar.set_style(style.expect("the template is valid").progress_chars("━━─"));
-    bar
+    let site = Site { dialect: &*dialect, endpoint, process, duration, patience, text, progress };
+    let outcome = plan.run(&site)?;
+    let shorter = format!("only {text} bytes of text fit a message");
+    Ok(outcome.noting((text < plan.text).then_some(shorter)))
 }

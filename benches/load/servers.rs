@@ -13,17 +13,33 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, Protocol, Socket, Type};
-
 use crate::dialects::{
     Dialect, floor::Floor, irc::Irc, mqtt::Mqtt, nats::Nats, parlor::Parlor, redis::Redis,
 };
 use crate::process::{Cpus, Process};
+use crate::transport::{Address, Via};
+
+/// How servers are started.
+pub struct Launch {
+    pub cpus: Option<Cpus>,
+    /// How many a server may have.
+    pub descriptors: usize,
+    /// What is spoken with parlor.
+    pub via: Via,
+    /// parlor's own program.
+    pub binary: PathBuf,
+    /// Another program of parlor, to be measured in turn with it.
+    pub before: Option<PathBuf>,
+    /// Further arguments for parlor.
+    pub extra: Vec<String>,
+}
 
 /// A kind of server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Parlor,
+    /// Another program of parlor, usually one from before a change.
+    Before,
     /// The least a server can do, with lines as long as parlor's.
     Floor,
     /// The same with the shortest lines.
@@ -32,21 +48,36 @@ pub enum Kind {
     Nats,
     Mosquitto,
     Ngircd,
+    /// A chat of thirty lines on node, with the npm package of this name.
+    Ws,
 }
 
-pub const ALL: [Kind; 7] =
-    [Kind::Parlor, Kind::Floor, Kind::FloorShort, Kind::Redis, Kind::Nats, Kind::Mosquitto, Kind::Ngircd];
+pub const ALL: [Kind; 9] = [
+    Kind::Parlor,
+    Kind::Before,
+    Kind::Floor,
+    Kind::FloorShort,
+    Kind::Redis,
+    Kind::Nats,
+    Kind::Mosquitto,
+    Kind::Ngircd,
+    Kind::Ws,
+];
+
+const WS_PEER: &str = include_str!("peers/ws.js");
 
 impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Kind::Parlor => "parlor",
+            Kind::Before => "before",
             Kind::Floor => "floor",
             Kind::FloorShort => "floor-short",
             Kind::Redis => "redis",
             Kind::Nats => "nats",
             Kind::Mosquitto => "mosquitto",
             Kind::Ngircd => "ngircd",
+            Kind::Ws => "ws",
         }
     }
 
@@ -56,7 +87,7 @@ impl Kind {
 
     pub fn dialect(self) -> Box<dyn Dialect> {
         match self {
-            Kind::Parlor => Box::new(Parlor),
+            Kind::Parlor | Kind::Before | Kind::Ws => Box::new(Parlor),
             Kind::Floor => Box::new(Floor { as_long_as_parlor: true }),
             Kind::FloorShort => Box::new(Floor { as_long_as_parlor: false }),
             Kind::Redis => Box::new(Redis),
@@ -74,65 +105,112 @@ impl Kind {
         }
     }
 
+    /// What is spoken with it, if `parlors` is spoken with parlor.
+    pub fn via(self, parlors: Via) -> Via {
+        match self {
+            Kind::Parlor | Kind::Before => parlors,
+            Kind::Ws => Via::Ws,
+            _ => Via::Tcp,
+        }
+    }
+
     /// The program, or how to get it.
-    pub fn program(self) -> Result<PathBuf, String> {
-        let (program, package) = match self {
-            Kind::Parlor => return Ok(PathBuf::from(env!("CARGO_BIN_EXE_parlor"))),
+    pub fn program(self, launch: &Launch) -> Result<PathBuf, String> {
+        let name = match self {
+            Kind::Parlor => return Ok(launch.binary.clone()),
+            Kind::Before => return launch.before.clone().ok_or_else(|| "before needs --before".to_owned()),
             Kind::Floor | Kind::FloorShort => {
                 return std::env::current_exe().map_err(|error| error.to_string());
             }
-            Kind::Redis => ("redis-server", "redis-server"),
-            Kind::Nats => ("nats-server", "nats-server"),
-            Kind::Mosquitto => ("mosquitto", "mosquitto"),
-            Kind::Ngircd => ("ngircd", "ngircd"),
+            Kind::Redis => "redis-server",
+            Kind::Nats => "nats-server",
+            Kind::Mosquitto => "mosquitto",
+            Kind::Ngircd => "ngircd",
+            Kind::Ws => "node",
         };
         let path = std::env::var_os("PATH").unwrap_or_default();
         let system = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
         std::env::split_paths(&path)
             .chain(system)
-            .map(|directory| directory.join(program))
+            .map(|directory| directory.join(name))
             .find(|file| file.is_file())
             .ok_or_else(|| {
+                let package = if self == Kind::Ws { "nodejs node-ws" } else { name };
                 format!("{} is not installed; on Debian and Ubuntu: apt install {package}", self.name())
             })
     }
 
-    /// The first line of what the program says of its version.
-    pub fn version(self) -> Option<String> {
-        let argument = match self {
+    /// The first line of what the program says of its version. For `ws` it is also the question whether the package is
+    /// there.
+    pub fn version(self, launch: &Launch) -> Option<String> {
+        let arguments: &[&str] = match self {
             Kind::Floor | Kind::FloorShort => return None,
-            Kind::Mosquitto => "-h",
-            _ => "--version",
+            Kind::Mosquitto => &["-h"],
+            Kind::Ws => &["-p", "`${require('ws/package.json').version} on node ${process.version}`"],
+            _ => &["--version"],
         };
-        let output = Command::new(self.program().ok()?).arg(argument).stdin(Stdio::null()).output().ok()?;
-        Some(String::from_utf8_lossy(&output.stdout).lines().next()?.trim().to_owned())
+        let mut command = Command::new(self.program(launch).ok()?);
+        command.args(arguments).env("NODE_PATH", node_path()).stdin(Stdio::null());
+        let output = command.output().ok().filter(|output| output.status.success() || self != Kind::Ws)?;
+        let said = String::from_utf8_lossy(&output.stdout).lines().next()?.trim().to_owned();
+        // The name stands before it already.
+        let without = said.strip_prefix(self.name()).and_then(|rest| rest.strip_prefix(' '));
+        Some(without.unwrap_or(&said).to_owned())
     }
 
-    /// The arguments that make it listen at `address` with room for `descriptors`; what it wants as a file is written
-    /// to `directory`.
-    fn arguments(
-        self,
-        address: SocketAddr,
-        directory: &Path,
-        descriptors: usize,
-    ) -> io::Result<Vec<OsString>> {
-        let port = address.port();
-        let file = directory.join("config");
-        let clients = descriptors.saturating_sub(100);
-        let words = |text: String| text.split_whitespace().map(OsString::from).collect::<Vec<_>>();
-        let with_file = |options: &str, text: String| -> io::Result<Vec<OsString>> {
-            fs::write(&file, text)?;
-            Ok(words(options.to_owned()).into_iter().chain([file.clone().into()]).collect())
-        };
-        match self {
-            Kind::Parlor => Ok(words(format!("--listen {address} --max-clients {clients}"))),
-            Kind::Floor | Kind::FloorShort => Ok(words(format!("--floor-server {address}"))),
-            Kind::Redis => with_file("", redis(port, clients)),
-            Kind::Nats => with_file("-c", nats(address)),
-            Kind::Mosquitto => with_file("-c", mosquitto(port)),
-            Kind::Ngircd => with_file("-n -f", ngircd(port)),
+    /// Whether it can be started, or how to get it.
+    pub fn is_there(self, launch: &Launch) -> Result<(), String> {
+        let program = self.program(launch)?;
+        if self == Kind::Ws && self.version(launch).is_none() {
+            return Err("ws is not installed; apt install node-ws, or npm install -g ws".to_owned());
         }
+        if program.is_file() { Ok(()) } else { Err(format!("there is no program {}", program.display())) }
     }
+
+    /// Where it shall listen, and the arguments that make it do so; what it wants as a file is written to `directory`.
+    fn arguments(self, directory: &Path, launch: &Launch) -> io::Result<(Address, Vec<OsString>)> {
+        let tcp = free_address()?;
+        let port = tcp.port();
+        let file = directory.join("config");
+        let clients = launch.descriptors.saturating_sub(100);
+        let words = |text: String| text.split_whitespace().map(OsString::from).collect::<Vec<_>>();
+        let with_file = |options: &str, text: String, more: String| -> io::Result<Vec<OsString>> {
+            fs::write(&file, text)?;
+            Ok([words(options.to_owned()), vec![file.clone().into()], words(more)].concat())
+        };
+        let mut address = Address::Tcp(tcp);
+        let arguments = match self {
+            Kind::Parlor | Kind::Before => {
+                let listen = match launch.via {
+                    Via::Tcp => tcp.to_string(),
+                    Via::Ws => format!("http:{tcp}"),
+                    Via::Unix => {
+                        address = Address::Unix(directory.join("socket"));
+                        address.to_string()
+                    }
+                };
+                let mut arguments = vec!["--listen".into(), listen.into()];
+                arguments.extend(words(format!("--max-clients {clients}")));
+                arguments.extend(launch.extra.iter().map(OsString::from));
+                arguments
+            }
+            Kind::Floor | Kind::FloorShort => words(format!("--floor-server {tcp}")),
+            Kind::Redis => with_file("", redis(port, clients), String::new())?,
+            Kind::Nats => with_file("-c", nats(tcp), String::new())?,
+            Kind::Mosquitto => with_file("-c", mosquitto(port), String::new())?,
+            Kind::Ngircd => with_file("-n -f", ngircd(port), String::new())?,
+            Kind::Ws => with_file("", WS_PEER.to_owned(), format!("{} {port}", tcp.ip()))?,
+        };
+        Ok((address, arguments))
+    }
+}
+
+/// Where node finds packages that were installed for all.
+fn node_path() -> OsString {
+    let own = std::env::var_os("NODE_PATH").unwrap_or_default();
+    let system = ["/usr/share/nodejs", "/usr/lib/node_modules", "/usr/local/lib/node_modules"];
+    let all = std::env::split_paths(&own).chain(system.map(PathBuf::from));
+    std::env::join_paths(all).unwrap_or(own)
 }
 
 fn redis(port: u16, clients: usize) -> String {
@@ -169,43 +247,41 @@ fn ngircd(port: u16) -> String {
 pub struct Server {
     child: Child,
     directory: PathBuf,
-    pub address: SocketAddr,
+    pub address: Address,
     /// From its start until it could be connected to.
     pub started_within: Duration,
 }
 
 impl Server {
     /// Starts it and waits until it can be connected to.
-    pub fn start(kind: Kind, cpus: Option<Cpus>, descriptors: usize, extra: &[String]) -> io::Result<Server> {
-        let program = kind.program().map_err(io::Error::other)?;
+    pub fn start(kind: Kind, launch: &Launch) -> io::Result<Server> {
+        let program = kind.program(launch).map_err(io::Error::other)?;
         let directory = temporary_directory()?;
-        let address = free_address()?;
-        let mut command = match cpus {
+        let (address, arguments) = kind.arguments(&directory, launch)?;
+        let mut command = match launch.cpus {
             Some(cpus) => {
                 let mut command = Command::new("taskset");
                 command.arg("-c").arg(cpus.server.to_string());
                 // If the generator is killed, the server goes with it.
-                command.args(["setpriv", "--pdeathsig", "KILL"]).arg(program);
+                command.args(["setpriv", "--pdeathsig", "KILL"]).arg(&program);
                 command
             }
-            None => Command::new(program),
+            None => Command::new(&program),
         };
-        command.args(kind.arguments(address, &directory, descriptors)?);
-        if kind == Kind::Parlor {
-            command.args(extra);
-        }
         let said = File::create(directory.join("output"))?;
-        command.env("GOMAXPROCS", "1").current_dir(&directory).stdin(Stdio::null());
-        command.stdout(said.try_clone()?).stderr(said);
+        command.args(arguments).env("GOMAXPROCS", "1").env("NODE_PATH", node_path());
+        command.current_dir(&directory).stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said);
         let begin = Instant::now();
-        let child = command.spawn()?;
+        let child = command.spawn().map_err(|error| {
+            io::Error::other(format!("{} could not be started: {error}", program.display()))
+        })?;
         let mut server = Server { child, directory, address, started_within: Duration::ZERO };
         server.wait_until_it_listens(begin)?;
         Ok(server)
     }
 
     fn wait_until_it_listens(&mut self, begin: Instant) -> io::Result<()> {
-        while !listens(self.address) {
+        while self.address.answers().is_err() {
             let ended = self.child.try_wait()?;
             if ended.is_some() || begin.elapsed() > Duration::from_secs(10) {
                 let said = fs::read_to_string(self.directory.join("output")).unwrap_or_default();
@@ -237,18 +313,6 @@ fn temporary_directory() -> io::Result<PathBuf> {
     let directory = std::env::temp_dir().join(format!("parlor-load-{}-{number}", std::process::id()));
     fs::create_dir_all(&directory)?;
     Ok(directory)
-}
-
-/// Whether somebody listens there. Asked from another address: as long as nobody listens, the kernel may choose the very
-/// port as the source, and a connection with itself is one that stands. After a churn few ports are free.
-fn listens(address: SocketAddr) -> bool {
-    let ask = || -> io::Result<()> {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
-        // Not every system has more than one such address; then it is asked from the same.
-        let _ = socket.bind(&SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), 0)).into());
-        socket.connect(&address.into())
-    };
-    ask().is_ok()
 }
 
 /// A port that was free a moment ago.

@@ -4,17 +4,16 @@
 //! Knows nothing of what the frames mean; that is the [`Handler`]'s affair.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::ops::Range;
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use mio::net::TcpStream;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll, Token};
 use slab::Slab;
-use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::dialects::{Dialect, Frame};
-use crate::ledger::Fault;
+use crate::fault::Fault;
+use crate::names::Names;
+use crate::transport::{Ending, Endpoint, Layer, Socket};
 
 /// What a scenario does with what happens.
 pub trait Handler {
@@ -36,21 +35,62 @@ pub trait Handler {
         None
     }
 
+    /// The server has said that it lets in no more clients, and so not this one, which is gone after this call.
+    fn refused(&mut self, _clients: &mut Clients, _id: usize, why: &str) -> Result<(), Fault> {
+        Err(Fault::Full(why.to_owned()))
+    }
+
     /// The server has closed the connection, which is gone after this call.
     fn closed(&mut self, _clients: &mut Clients, id: usize, why: &str) -> Result<(), Fault> {
-        Err(Fault::Broken(format!("the connection of client {id} has ended: {why}")))
+        Err(Fault::Lost(format!("that of client {id}: {why}")))
     }
 }
 
 struct Client {
-    stream: TcpStream,
+    socket: Socket,
+    layer: Option<Box<dyn Layer>>,
     connected: bool,
     /// Whether what comes is read; one that does not read is a slow client.
     reads: bool,
     queued: bool,
+    /// It is to be closed, and nothing that comes for it counts.
+    leaving: bool,
     /// The beginning of a frame whose rest has not come yet.
     partial: Vec<u8>,
+    /// What the dialect says, not yet written; with a layer, not yet wrapped.
     out: Vec<u8>,
+    /// With a layer: what is to be written.
+    wire: Vec<u8>,
+}
+
+impl Client {
+    /// Writes what waits, as far as the kernel takes it.
+    fn send(&mut self) -> io::Result<()> {
+        if !self.connected {
+            return Ok(());
+        }
+        let waiting = match &mut self.layer {
+            None => &mut self.out,
+            Some(layer) => {
+                if layer.is_open() && !self.out.is_empty() {
+                    layer.send(&mut self.out, &mut self.wire);
+                }
+                &mut self.wire
+            }
+        };
+        let mut sent = 0;
+        while sent < waiting.len() {
+            match self.socket.write(&waiting[sent..]) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(bytes) => sent += bytes,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        waiting.drain(..sent);
+        Ok(())
+    }
 }
 
 /// The open connections, and what is to be written to them. Numbers count up from 0 as long as none is closed; the
@@ -65,17 +105,26 @@ pub struct Clients {
 impl Clients {
     /// Where to append what this client shall say. It is written by [`Swarm::flush`].
     pub fn out(&mut self, id: usize) -> &mut Vec<u8> {
+        self.enqueue(id);
+        &mut self.slots[id].out
+    }
+
+    fn enqueue(&mut self, id: usize) {
         let client = &mut self.slots[id];
         if !client.queued {
             client.queued = true;
             self.queue.push(id);
         }
-        &mut client.out
     }
 
-    /// Closes the connection once this turn is over.
+    /// Closes the connection once this turn is over. Nothing more comes from it.
     pub fn close(&mut self, id: usize) {
-        self.closing.push(id);
+        if let Some(client) = self.slots.get_mut(id)
+            && !client.leaving
+        {
+            client.leaving = true;
+            self.closing.push(id);
+        }
     }
 
     /// From now on what comes for this client is left in its socket, or not.
@@ -88,39 +137,39 @@ impl Clients {
     }
 }
 
-/// On loopback each connection has a source of its own, from the first of these ports on 127.0.0.1 to the last on
-/// 127.0.0.250. A source that was used stays taken for a minute; left to itself the kernel would search for a free one, and
-/// after some 20,000 connections that takes longer than all else.
-const PORTS: Range<u64> = 10_000..60_000;
-const SOURCE_ADDRESSES: u64 = 250;
-/// How many in a row may be taken by somebody else before that is an error.
-const TAKEN_IN_A_ROW: usize = 1000;
 const READ_BUFFER: usize = 256 << 10;
+/// How long a server may need to make room in its queue of connections.
+const LONGEST_QUEUE: Duration = Duration::from_secs(5);
 
 /// The loop.
 pub struct Swarm<'d> {
     poll: Poll,
     events: Events,
     dialect: &'d dyn Dialect,
-    address: SocketAddr,
+    endpoint: Endpoint<'d>,
     pub clients: Clients,
+    pub names: Names,
+    /// Why not all clients are there that were wanted, if so.
+    pub short_of: Option<String>,
     buffer: Vec<u8>,
-    /// Sources used on loopback.
-    sources: u64,
+    /// What a layer has taken out of the buffer.
+    plain: Vec<u8>,
     started: Instant,
     waited: Duration,
 }
 
 impl<'d> Swarm<'d> {
-    pub fn new(dialect: &'d dyn Dialect, address: SocketAddr) -> Result<Swarm<'d>, Fault> {
+    pub fn new(dialect: &'d dyn Dialect, endpoint: Endpoint<'d>) -> Result<Swarm<'d>, Fault> {
         Ok(Swarm {
-            poll: Poll::new().map_err(|error| Fault::Broken(error.to_string()))?,
+            poll: Poll::new().map_err(|error| Fault::Host(error.to_string()))?,
             events: Events::with_capacity(4096),
             dialect,
-            address,
+            endpoint,
             clients: Clients { slots: Slab::new(), queue: Vec::new(), closing: Vec::new() },
+            names: Names::unique(),
+            short_of: None,
             buffer: vec![0; READ_BUFFER],
-            sources: 0,
+            plain: Vec::new(),
             started: Instant::now(),
             waited: Duration::ZERO,
         })
@@ -142,56 +191,55 @@ impl<'d> Swarm<'d> {
 
     /// Begins to connect one more client. `receive_buffer`: bytes that the kernel may hold for it, if not the usual.
     pub fn connect(&mut self, receive_buffer: Option<usize>) -> Result<usize, Fault> {
-        let broken = |error: io::Error| Fault::Broken(format!("cannot connect: {error}"));
+        let begin = Instant::now();
         let mut taken = 0;
-        let mut stream = loop {
-            match self.open(receive_buffer) {
-                Err(error)
-                    if matches!(error.kind(), ErrorKind::AddrInUse | ErrorKind::AddrNotAvailable)
-                        && taken < TAKEN_IN_A_ROW =>
-                {
+        let mut socket = loop {
+            match Socket::open(self.endpoint, receive_buffer) {
+                Ok(socket) => break socket,
+                Err(error) if matches!(error.kind(), ErrorKind::AddrInUse | ErrorKind::AddrNotAvailable) => {
                     taken += 1;
+                    if taken >= self.endpoint.sources.tries() {
+                        return Err(self.out_of_ports());
+                    }
+                    self.endpoint.sources.taken(taken);
                 }
-                result => break result.map_err(broken)?,
+                // The queue of a Unix socket is full.
+                Err(error) if error.kind() == ErrorKind::WouldBlock && begin.elapsed() < LONGEST_QUEUE => {
+                    sleep(Duration::from_millis(1));
+                }
+                Err(error) => return Err(self.cannot_connect(&error)),
             }
         };
         let entry = self.clients.slots.vacant_entry();
         let id = entry.key();
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        self.poll.registry().register(&mut stream, Token(id), interest).map_err(broken)?;
-        let (partial, out) = (Vec::new(), Vec::new());
-        entry.insert(Client { stream, connected: false, reads: true, queued: false, partial, out });
+        let registered = socket.register(self.poll.registry(), Token(id));
+        registered.map_err(|error| Fault::Host(error.to_string()))?;
+        entry.insert(Client {
+            socket,
+            layer: self.endpoint.via.layer(self.endpoint.address),
+            connected: false,
+            reads: true,
+            queued: false,
+            leaving: false,
+            partial: Vec::new(),
+            out: Vec::new(),
+            wire: Vec::new(),
+        });
         Ok(id)
     }
 
-    /// Where the next connection on loopback comes from.
-    fn next_source(&mut self) -> SocketAddr {
-        let ports = PORTS.end - PORTS.start;
-        let address = Ipv4Addr::new(127, 0, 0, 1 + (self.sources / ports % SOURCE_ADDRESSES) as u8);
-        let port = PORTS.start + self.sources % ports;
-        self.sources += 1;
-        SocketAddr::from((address, port as u16))
+    fn out_of_ports(&self) -> Fault {
+        let address = self.endpoint.address;
+        Fault::OutOfPorts(format!("out of local ports towards {address}; give --source, or fewer clients"))
     }
 
-    fn open(&mut self, receive_buffer: Option<usize>) -> io::Result<TcpStream> {
-        let socket = Socket::new(Domain::for_address(self.address), Type::STREAM, Some(Protocol::TCP))?;
-        socket.set_nonblocking(true)?;
-        socket.set_tcp_nodelay(true)?;
-        if let Some(bytes) = receive_buffer {
-            socket.set_recv_buffer_size(bytes)?;
+    fn cannot_connect(&self, error: &io::Error) -> Fault {
+        const OUT_OF_DESCRIPTORS: [i32; 2] = [24, 23];
+        if error.raw_os_error().is_some_and(|number| OUT_OF_DESCRIPTORS.contains(&number)) {
+            let open = self.clients.len();
+            return Fault::Host(format!("out of file descriptors with {open} connections: {error}"));
         }
-        if self.address.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST) {
-            // One that ended a while ago, in another scenario, is no obstacle.
-            socket.set_reuse_address(true)?;
-            socket.bind(&self.next_source().into())?;
-        }
-        if let Err(error) = socket.connect(&self.address.into())
-            && !error.raw_os_error().is_some_and(|number| IN_PROGRESS.contains(&number))
-            && error.kind() != ErrorKind::WouldBlock
-        {
-            return Err(error);
-        }
-        Ok(TcpStream::from_std(socket.into()))
+        Fault::Lost(format!("cannot connect to {}: {error}", self.endpoint.address))
     }
 
     /// Writes what is queued, waits for at most `timeout` (`None`: until something happens), and hands what has come
@@ -201,30 +249,38 @@ impl<'d> Swarm<'d> {
         let before = Instant::now();
         match self.poll.poll(&mut self.events, timeout) {
             Err(error) if error.kind() != ErrorKind::Interrupted => {
-                return Err(Fault::Broken(error.to_string()));
+                return Err(Fault::Host(error.to_string()));
             }
             _ => self.waited += before.elapsed(),
         }
-        for event in &self.events {
+        let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        for event in &events {
             let id = event.token().0;
-            let Some(client) = self.clients.slots.get_mut(id) else { continue };
+            let Some(client) = self.clients.slots.get_mut(id).filter(|client| !client.leaving) else {
+                continue;
+            };
             if !client.connected && (event.is_writable() || event.is_error()) {
-                if let Some(error) = client.stream.take_error().ok().flatten() {
-                    return Err(Fault::Broken(format!("cannot connect: {error}")));
+                if let Some(error) = client.socket.take_error() {
+                    return Err(self.cannot_connect(&error));
                 }
                 client.connected = true;
-                handler.connected(&mut self.clients, id);
-            } else if event.is_writable() && !client.out.is_empty() && !client.queued {
-                client.queued = true;
-                self.clients.queue.push(id);
+                match &mut client.layer {
+                    None => handler.connected(&mut self.clients, id),
+                    Some(layer) => {
+                        layer.open(&mut client.wire);
+                        self.clients.enqueue(id);
+                    }
+                }
+            } else if event.is_writable() && !(client.out.is_empty() && client.wire.is_empty()) {
+                self.clients.enqueue(id);
             }
             if event.is_readable() || event.is_read_closed() {
-                let now = self.started.elapsed().as_nanos() as u64;
-                let ending = event.is_read_closed();
-                receive(self.dialect, &mut self.clients, id, &mut self.buffer, ending, now, handler)?;
+                self.receive(id, event.is_read_closed(), handler)?;
             }
         }
-        Ok(!self.events.is_empty())
+        let happened = !events.is_empty();
+        self.events = events;
+        Ok(happened)
     }
 
     /// Writes what was queued, and closes what was to be closed.
@@ -233,14 +289,20 @@ impl<'d> Swarm<'d> {
         for id in queue.drain(..) {
             let Some(client) = self.clients.slots.get_mut(id) else { continue };
             client.queued = false;
-            if let Err(error) = send(client) {
+            if let Err(error) = client.send()
+                && !client.leaving
+            {
                 handler.closed(&mut self.clients, id, &error.to_string())?;
                 self.clients.close(id);
             }
         }
         self.clients.queue = queue;
         while let Some(id) = self.clients.closing.pop() {
-            self.clients.slots.try_remove(id);
+            let Some(mut client) = self.clients.slots.try_remove(id) else { continue };
+            if let Some(layer) = &mut client.layer {
+                layer.close(&mut client.wire);
+                let _ = client.send();
+            }
         }
         Ok(())
     }
@@ -249,7 +311,7 @@ impl<'d> Swarm<'d> {
     pub fn discard_unread(&mut self, id: usize) -> bool {
         let Some(client) = self.clients.slots.get_mut(id) else { return true };
         loop {
-            match client.stream.read(&mut self.buffer) {
+            match client.socket.read(&mut self.buffer) {
                 Ok(0) => return true,
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -257,64 +319,85 @@ impl<'d> Swarm<'d> {
             }
         }
     }
-}
 
-/// "The connection is being made": the numbers of Linux, and of macOS and the BSDs.
-const IN_PROGRESS: [i32; 2] = [115, 36];
-
-fn send(client: &mut Client) -> io::Result<()> {
-    let mut sent = 0;
-    while client.connected && sent < client.out.len() {
-        match client.stream.write(&client.out[sent..]) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(bytes) => sent += bytes,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+    /// Reads all that has come for a client and hands over the frames. `ending`: the end of the stream has come too.
+    fn receive(&mut self, id: usize, ending: bool, handler: &mut impl Handler) -> Result<(), Fault> {
+        let now = self.now();
+        loop {
+            let client = &mut self.clients.slots[id];
+            if !client.reads || client.leaving {
+                return Ok(());
+            }
+            // Without a layer what was left stands before what is read; a layer keeps what it cannot use yet.
+            let kept = if client.layer.is_none() { client.partial.len() } else { 0 };
+            if client.partial.len() >= self.buffer.len() {
+                return Err(Fault::Garbled(format!(
+                    "{} bytes have come for client {id} without an end of a frame",
+                    client.partial.len()
+                )));
+            }
+            self.buffer[..kept].copy_from_slice(&client.partial[..kept]);
+            let read = match client.socket.read(&mut self.buffer[kept..]) {
+                Ok(0) => return self.ended(id, "end of stream", handler),
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return self.ended(id, &error.to_string(), handler),
+            };
+            let filled = kept + read;
+            if client.layer.is_some() {
+                self.unwrap_and_hand_over(id, filled, now, handler)?;
+            } else {
+                let input = &self.buffer[..filled];
+                let used = frames(self.dialect, &mut self.clients, id, input, now, handler)?;
+                let client = &mut self.clients.slots[id];
+                client.partial.clear();
+                client.partial.extend_from_slice(&self.buffer[used..filled]);
+            }
+            // A short read has emptied the socket: that is one system call saved for each event.
+            if filled < self.buffer.len() && !ending {
+                return Ok(());
+            }
         }
     }
-    client.out.drain(..sent);
-    Ok(())
-}
 
-/// Reads all that has come for a client and hands over the frames. `ending`: the end of the stream has come too.
-fn receive(
-    dialect: &dyn Dialect,
-    clients: &mut Clients,
-    id: usize,
-    buffer: &mut [u8],
-    ending: bool,
-    now: u64,
-    handler: &mut impl Handler,
-) -> Result<(), Fault> {
-    loop {
-        let client = &mut clients.slots[id];
-        if !client.reads {
-            return Ok(());
+    /// What was read into the buffer goes through the client's layer first.
+    fn unwrap_and_hand_over(
+        &mut self,
+        id: usize,
+        filled: usize,
+        now: u64,
+        handler: &mut impl Handler,
+    ) -> Result<(), Fault> {
+        let client = &mut self.clients.slots[id];
+        let Some(layer) = &mut client.layer else { return Ok(()) };
+        self.plain.clear();
+        self.plain.append(&mut client.partial);
+        let was_open = layer.is_open();
+        let received = layer.receive(&self.buffer[..filled], &mut self.plain, &mut client.wire);
+        let (is_open, answers) = (layer.is_open(), !client.wire.is_empty());
+        if answers {
+            self.clients.enqueue(id);
         }
-        let kept = client.partial.len();
-        if kept == buffer.len() {
-            return Err(Fault::Garbled(format!(
-                "{kept} bytes have come for client {id} without an end of a frame"
-            )));
+        if is_open && !was_open {
+            handler.connected(&mut self.clients, id);
         }
-        buffer[..kept].copy_from_slice(&client.partial);
-        let read = match client.stream.read(&mut buffer[kept..]) {
-            Ok(0) => return ended(clients, id, "end of stream", handler),
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            Err(error) => return ended(clients, id, &error.to_string(), handler),
-        };
-        let filled = kept + read;
-        let used = frames(dialect, clients, id, &buffer[..filled], now, handler)?;
-        let client = &mut clients.slots[id];
-        client.partial.clear();
-        client.partial.extend_from_slice(&buffer[used..filled]);
-        // A short read has emptied the socket: that is one system call saved for each event.
-        if filled < buffer.len() && !ending {
-            return Ok(());
+        let used = frames(self.dialect, &mut self.clients, id, &self.plain, now, handler)?;
+        let client = &mut self.clients.slots[id];
+        client.partial.extend_from_slice(&self.plain[used..]);
+        match received {
+            Ok(()) => Ok(()),
+            Err(_) if client.leaving => Ok(()),
+            Err(Ending::Closed(why)) => self.ended(id, &why, handler),
+            Err(Ending::Refused(why)) => Err(Fault::Lost(format!("that of client {id}: {why}"))),
+            Err(Ending::Wrong(what)) => Err(Fault::Garbled(format!("for client {id}: {what}"))),
         }
+    }
+
+    fn ended(&mut self, id: usize, why: &str, handler: &mut impl Handler) -> Result<(), Fault> {
+        handler.closed(&mut self.clients, id, why)?;
+        self.clients.close(id);
+        Ok(())
     }
 }
 
@@ -339,11 +422,14 @@ fn frames(
                 dialect.pong(clients.out(id));
                 used += length;
             }
+            Ok(Some((_, Frame::Full(why)))) => {
+                handler.refused(clients, id, &String::from_utf8_lossy(why))?;
+                clients.close(id);
+                return Ok(input.len());
+            }
             Ok(Some((_, Frame::Farewell(why)))) => {
                 let why = String::from_utf8_lossy(why);
-                return Err(Fault::Broken(format!(
-                    "the server has ended the connection of client {id}: {why}"
-                )));
+                return Err(Fault::Ended(format!("that of client {id}: {why}")));
             }
             Ok(Some((length, frame))) => {
                 handler.frame(clients, id, frame, &input[used..used + length], now)?;
@@ -353,10 +439,4 @@ fn frames(
         }
     }
     Ok(used)
-}
-
-fn ended(clients: &mut Clients, id: usize, why: &str, handler: &mut impl Handler) -> Result<(), Fault> {
-    handler.closed(clients, id, why)?;
-    clients.close(id);
-    Ok(())
 }

@@ -13,7 +13,7 @@ use crate::transport::{End, Transport};
 const LINGER: Duration = Duration::from_secs(5);
 
 /// The most connections that are kept for their last words, beside the clients; past it the oldest is closed.
-const LINGERING_MAX: usize = 1024;
+pub const LINGERING_MAX: usize = 1024;
 
 /// A client that has closed its side is given up after taking nothing of what waits for it for this long.
 const FINISH_WITHOUT_PROGRESS: Duration = Duration::from_secs(60);
@@ -282,9 +282,9 @@ impl<T: Transport> Hub<T> {
         for (slot, connection) in &self.connections {
             let client = slot as ClientId;
             let outbox = self.dispatch.fanout.waiting(client);
-            let holds = outbox.map_or(0, |outbox| outbox.len() + outbox.allocated_bytes())
+            let holds = outbox.map_or(0, |outbox| outbox.unsent_bytes() + outbox.allocated_bytes())
                 + connection.input.as_ref().map_or(0, |input| input.allocated_bytes())
-                + connection.transport.allocated_bytes()
+                + connection.transport.input_bytes()
                 + self.dispatch.chat.long_name_bytes_of(client);
             if holds > 0 && connection.phase != Phase::Closed {
                 holders.push((holds, client));
@@ -311,7 +311,7 @@ impl<T: Transport> Hub<T> {
         if self.has_little_memory()
             && let Some(connection) = self.connections.get(client as usize)
             && matches!(connection.phase, Phase::Lingering { .. })
-            && self.dispatch.fanout.waiting(client).is_some_and(|outbox| outbox.len() > LAST_WORDS_BYTES)
+            && self.dispatch.fanout.waiting(client).is_some_and(|outbox| outbox.unsent_bytes() > LAST_WORDS_BYTES)
         {
             self.close(client);
         }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use super::Loop;
 use super::entrance::Entrant;
+use crate::hub::LINGERING_MAX;
+use crate::logging::Limiter;
 
 /// The most connections that are accepted from one listener in one turn: a storm of them must not keep the clients that
 /// are there waiting.
@@ -14,41 +16,49 @@ const ACCEPTS_PER_TURN: usize = 256;
 /// closed.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
-/// The least time between two lines about it in the log.
-const TOLD_EVERY: Duration = Duration::from_secs(1);
+/// Errors that are a single connection's own, which has gone before it was accepted. So many in a row are something
+/// else: a policy that forbids to accept at all, say, and then the same connection waits for ever.
+const OWN_FAULTS_MAX: u32 = 16;
+
+/// When a descriptor is missing, so many of those connections are closed that only wait for their peer's end.
+const CLOSED_AT_ONCE: usize = 16;
 
 /// Keeps the loop from spinning when a connection waits and cannot be accepted: no further event would come for it, and
 /// polling again at once would find it still waiting.
 #[derive(Debug, Default)]
-pub struct Gate {
-    closed: Option<Closed>,
-    /// Failures that have not been told.
+pub struct BackOff {
+    pause: Option<Pause>,
+    /// Errors in a row that were a single connection's own.
+    own_faults: u32,
+    /// Failures of this episode, which lasts until a listener has nobody waiting.
     failures: u64,
-    /// This episode, from the first failure until a listener has nobody waiting, has been told.
-    told: bool,
-    told_at: Option<Duration>,
+    limiter: Limiter,
+    /// Its beginning has been logged, so its end is.
+    is_logged: bool,
 }
 
 #[derive(Debug)]
-struct Closed {
+struct Pause {
     until: Duration,
     connections: usize,
 }
 
-/// Descriptors that the server itself needs, and a few for connections that are being ended.
+/// Descriptors that the server itself needs.
 const DESCRIPTORS_RESERVED: usize = 32;
 
-/// Says so if the system allows fewer descriptors than `max_clients` connections would need.
+/// Says so if the system allows fewer descriptors than `max_clients` connections would need, with those that are kept
+/// for their last words.
 pub fn compare_descriptors(max_clients: usize) {
     // Where there is no such file the limit shows when it is reached.
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
     let limit =
         line.and_then(|line| line.split_whitespace().next()).and_then(|limit| limit.parse::<usize>().ok());
-    if let Some(limit) = limit.filter(|&limit| limit < max_clients.saturating_add(DESCRIPTORS_RESERVED)) {
+    let more = DESCRIPTORS_RESERVED + LINGERING_MAX.min(max_clients);
+    if let Some(limit) = limit.filter(|&limit| limit < max_clients.saturating_add(more)) {
         log::warn!(
-            "the limit of {limit} open files is too low for --max-clients {max_clients} and {DESCRIPTORS_RESERVED} more: \
-             raise the one (ulimit -n, or LimitNOFILE= of systemd) or lower the other"
+            "the limit of {limit} open files is too low for --max-clients {max_clients} and {more} more, most of them \
+             for clients that are being ended: raise the one (ulimit -n, or LimitNOFILE= of systemd) or lower the other"
         );
     }
 }
@@ -56,13 +66,13 @@ pub fn compare_descriptors(max_clients: usize) {
 impl Loop {
     /// Accepts from all listeners that have somebody waiting.
     pub(super) fn accept(&mut self, now: Duration) {
-        if let Some(closed) = &self.gate.closed
-            && now < closed.until
-            && self.connections_len() >= closed.connections
+        if let Some(pause) = &self.back_off.pause
+            && now < pause.until
+            && self.connections_len() >= pause.connections
         {
             return;
         }
-        self.gate.closed = None;
+        self.back_off.pause = None;
         for index in 0..self.listeners.len() {
             for _ in 0..ACCEPTS_PER_TURN {
                 if !self.accept_one(index, now) {
@@ -75,23 +85,29 @@ impl Loop {
     /// When to try again: at once, after a time, or not before an event.
     pub(super) fn next_accept(&self) -> Option<Duration> {
         let waiting = self.listeners.iter().any(|listener| listener.ready);
-        let closed = self.gate.closed.as_ref().filter(|closed| self.connections_len() >= closed.connections);
-        waiting.then(|| closed.map_or(Duration::ZERO, |closed| closed.until))
+        let pause = self.back_off.pause.as_ref();
+        let pause = pause.filter(|pause| self.connections_len() >= pause.connections);
+        waiting.then(|| pause.map_or(Duration::ZERO, |pause| pause.until))
     }
 
     /// Accepts one connection. Whether to go on with this listener.
     fn accept_one(&mut self, index: usize, now: Duration) -> bool {
-        let Some(listener) = self.listeners.get_mut(index).filter(|listener| listener.ready) else {
+        let may_accept = self.back_off.pause.is_none();
+        let Some(listener) = self.listeners.get_mut(index).filter(|listener| listener.ready && may_accept)
+        else {
             return false;
         };
         let error = match listener.accept() {
             Ok((socket, peer)) => {
                 let (behind_proxy, spoken) = (listener.is_behind_proxy(), listener.spoken());
                 match self.take_in(Entrant { socket, peer, spoken, reason: None }, behind_proxy, now) {
-                    Ok(()) => return true,
+                    Ok(()) => {
+                        self.back_off.own_faults = 0;
+                        return true;
+                    }
                     // It may be counted until the end of the turn; that it goes then is no reason to try again.
                     Err(error) => {
-                        return self.close_gate(&error, self.connections_len().saturating_sub(1), now);
+                        return self.make_room(&error, self.connections_len().saturating_sub(1), now);
                     }
                 }
             }
@@ -100,55 +116,63 @@ impl Loop {
         match error.kind() {
             ErrorKind::WouldBlock => {
                 listener.ready = false;
-                self.end_of_episode(now);
+                self.back_off.end_of_episode(now);
                 false
             }
-            // These are that one connection's, which has gone before it was accepted.
+            ErrorKind::Interrupted => true,
             ErrorKind::ConnectionAborted
             | ErrorKind::ConnectionReset
-            | ErrorKind::Interrupted
             | ErrorKind::HostUnreachable
             | ErrorKind::NetworkDown
             | ErrorKind::NetworkUnreachable
             | ErrorKind::PermissionDenied
-            | ErrorKind::TimedOut => true,
-            _ => self.close_gate(&error, self.connections_len(), now),
+            | ErrorKind::TimedOut
+                if self.back_off.own_faults < OWN_FAULTS_MAX =>
+            {
+                self.back_off.own_faults += 1;
+                true
+            }
+            _ => self.make_room(&error, self.connections_len(), now),
         }
     }
 
-    /// Accepts no more until the time is over or fewer connections are left. Whether to go on all the same.
-    fn close_gate(&mut self, error: &io::Error, connections: usize, now: Duration) -> bool {
+    /// Accepting has failed, as a rule for want of a descriptor: those make room that need theirs least. Whether to go
+    /// on at once.
+    fn make_room(&mut self, error: &io::Error, connections: usize, now: Duration) -> bool {
         // Somebody who has not said for a while who he is makes room for the next.
         if self.entrance.close_stale(now) {
             return true;
         }
-        self.gate.closed = Some(Closed { until: now + RETRY_AFTER, connections });
-        self.gate.failures += 1;
-        if !self.gate.told && self.gate.may_tell(now) {
-            self.gate.told = true;
+        self.back_off.begin(error, connections, now);
+        // Their descriptors are free after this turn, and then the pause is over.
+        for _ in 0..CLOSED_AT_ONCE {
+            if !self.hub.close_oldest_lingering() {
+                break;
+            }
+        }
+        false
+    }
+}
+
+impl BackOff {
+    /// Nothing is accepted until the time is over or fewer connections are left.
+    fn begin(&mut self, error: &io::Error, connections: usize, now: Duration) {
+        self.pause = Some(Pause { until: now + RETRY_AFTER, connections });
+        self.own_faults = 0;
+        self.failures += 1;
+        if !self.is_logged && self.limiter.admit(now).is_some() {
+            self.is_logged = true;
             log::warn!(
                 "cannot accept connections with {connections} open: {error}; new ones wait until one is closed"
             );
         }
-        false
     }
 
-    /// Nobody waits any more. What cannot be told so soon after the last line is told with the next.
+    /// Nobody waits any more. What cannot be logged so soon after the last line is logged with the next.
     fn end_of_episode(&mut self, now: Duration) {
-        if std::mem::take(&mut self.gate.told) && self.gate.may_tell(now) {
-            let failures = std::mem::take(&mut self.gate.failures);
-            log::info!("accepting connections again, after {failures} failures");
+        self.own_faults = 0;
+        if std::mem::take(&mut self.is_logged) && self.limiter.admit(now).is_some() {
+            log::info!("accepting connections again, after {} failures", std::mem::take(&mut self.failures));
         }
-    }
-}
-
-impl Gate {
-    /// Whether a line may be logged now.
-    fn may_tell(&mut self, now: Duration) -> bool {
-        let may = self.told_at.is_none_or(|told_at| now >= told_at + TOLD_EVERY);
-        if may {
-            self.told_at = Some(now);
-        }
-        may
     }
 }

@@ -173,11 +173,11 @@ impl Transport for Socket {
         }
     }
 
-    fn allocated_bytes(&self) -> usize {
+    fn input_bytes(&self) -> usize {
         match self {
             Socket::Tcp(_) | Socket::Unix(_) => 0,
             #[cfg(feature = "tls")]
-            Socket::Tls(tls) => tls.allocated_bytes(),
+            Socket::Tls(tls) => tls.input_bytes(),
         }
     }
 

@@ -122,12 +122,12 @@ impl<T> Tls<T> {
         self.inner
     }
 
-    /// Gives back what is not used, and tells what is allocated.
+    /// Gives back what is not used, and tells what is allocated for input. What is held the hub counts.
     fn settle(&mut self) {
         for buffer in [&mut self.incoming, &mut self.decrypted, &mut self.outgoing] {
             buffer.shrink_to_fit();
         }
-        self.counted.set(self.incoming.capacity() + self.decrypted.capacity() + self.outgoing.capacity());
+        self.counted.set(self.incoming.capacity() + self.decrypted.capacity());
     }
 
     /// Lets rustls work on what has come. What it decrypts goes to `buffer` behind the first `filled` bytes, of which
@@ -380,8 +380,8 @@ impl<T: Transport> Transport for Tls<T> {
         self.outgoing.len() + self.inner.held()
     }
 
-    fn allocated_bytes(&self) -> usize {
-        self.counted.get() + self.inner.allocated_bytes()
+    fn input_bytes(&self) -> usize {
+        self.counted.get() + self.inner.input_bytes()
     }
 
     fn flush(&mut self) -> io::Result<bool> {

@@ -9,6 +9,7 @@ use std::io::Write;
 use super::parlor::Parlor;
 use super::{Dialect, Frame, Parsed, line, strange};
 use crate::message::read_hex;
+use crate::names::Name;
 
 pub struct Floor {
     /// Whether lines are made as long as parlor's.
@@ -42,37 +43,36 @@ impl Floor {
     }
 
     /// The length of parlor's GET MESSAGE.
-    fn delivery(&self, client: u32, room: u32, text: &[u8]) -> usize {
-        let digits = |number: u32| number.checked_ilog10().unwrap_or_default() as usize + 1;
-        let around = "{\"action\":\"GET MESSAGE\",\"room_id\":,\"author\":\"u\",\"text\":\"\"}\n";
-        around.len() + digits(room) + digits(client) + text.len()
+    fn delivery(&self, client: Name, room: Name, text: &[u8]) -> usize {
+        let around = "{\"action\":\"GET MESSAGE\",\"room_id\":\"\",\"author\":\"\",\"text\":\"\"}\n";
+        around.len() + room.length() + client.length() + text.len()
     }
 }
 
 impl Dialect for Floor {
-    fn login(&self, client: u32, out: &mut Vec<u8>) {
+    fn login(&self, client: Name, out: &mut Vec<u8>) {
         let length = self.response(out, |out| Parlor.login(client, out));
         self.line('L', 0, b"", length, out);
     }
 
-    fn join(&self, room: u32, out: &mut Vec<u8>) {
+    fn join(&self, room: Name, out: &mut Vec<u8>) {
         let length = self.response(out, |out| Parlor.join(room, out));
-        self.line('J', room, b"", length, out);
+        self.line('J', room.number, b"", length, out);
     }
 
-    fn leave(&self, room: u32, out: &mut Vec<u8>) {
+    fn leave(&self, room: Name, out: &mut Vec<u8>) {
         let length = self.response(out, |out| Parlor.leave(room, out));
-        self.line('Q', room, b"", length, out);
+        self.line('Q', room.number, b"", length, out);
     }
 
-    fn send(&self, client: u32, room: u32, text: &[u8], out: &mut Vec<u8>) {
-        self.line('S', room, text, self.delivery(client, room, text), out);
+    fn send(&self, client: Name, room: Name, text: &[u8], out: &mut Vec<u8>) {
+        self.line('S', room.number, text, self.delivery(client, room, text), out);
     }
 
     /// A line that goes back to whom it came from, as long as the two lines together that parlor sends back.
-    fn request(&self, client: u32, room: u32, text: &[u8], out: &mut Vec<u8>) {
+    fn request(&self, client: Name, room: Name, text: &[u8], out: &mut Vec<u8>) {
         let response = self.response(out, |out| Parlor.send(client, room, text, out));
-        self.line('E', room, text, response + self.delivery(client, room, text), out);
+        self.line('E', room.number, text, response + self.delivery(client, room, text), out);
     }
 
     fn parse<'a>(&self, input: &'a [u8]) -> Parsed<'a> {
@@ -93,8 +93,8 @@ impl Dialect for Floor {
         Ok(Some((length, frame)))
     }
 
-    fn room_name(&self, room: u32) -> Vec<u8> {
-        format!("{room:08x}").into_bytes()
+    fn room_name(&self, room: Name) -> Vec<u8> {
+        format!("{:08x}", room.number).into_bytes()
     }
 
     fn answers_sends(&self) -> bool {

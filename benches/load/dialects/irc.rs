@@ -3,32 +3,33 @@
 use std::io::Write;
 
 use super::{Dialect, Frame, Parsed, cut, line, strange};
+use crate::names::Name;
 
 pub struct Irc;
 
 impl Dialect for Irc {
-    fn login(&self, client: u32, out: &mut Vec<u8>) {
-        let _ = write!(out, "NICK u{client}\r\nUSER u 0 * :u\r\n");
+    fn login(&self, client: Name, out: &mut Vec<u8>) {
+        let _ = write!(out, "NICK {client}\r\nUSER u 0 * :u\r\n");
     }
 
-    fn join(&self, room: u32, out: &mut Vec<u8>) {
-        let _ = write!(out, "JOIN #r{room}\r\n");
+    fn join(&self, room: Name, out: &mut Vec<u8>) {
+        let _ = write!(out, "JOIN #{room}\r\n");
     }
 
     /// The server tells all members who leaves; the PONG is what only the leaver gets.
-    fn leave(&self, room: u32, out: &mut Vec<u8>) {
-        let _ = write!(out, "PART #r{room}\r\nPING :x\r\n");
+    fn leave(&self, room: Name, out: &mut Vec<u8>) {
+        let _ = write!(out, "PART #{room}\r\nPING :x\r\n");
     }
 
-    fn send(&self, _client: u32, room: u32, text: &[u8], out: &mut Vec<u8>) {
-        let _ = write!(out, "PRIVMSG #r{room} :");
+    fn send(&self, _client: Name, room: Name, text: &[u8], out: &mut Vec<u8>) {
+        let _ = write!(out, "PRIVMSG #{room} :");
         out.extend_from_slice(text);
         out.extend_from_slice(b"\r\n");
     }
 
     /// A message to oneself.
-    fn request(&self, client: u32, _room: u32, text: &[u8], out: &mut Vec<u8>) {
-        let _ = write!(out, "PRIVMSG u{client} :");
+    fn request(&self, client: Name, _room: Name, text: &[u8], out: &mut Vec<u8>) {
+        let _ = write!(out, "PRIVMSG {client} :");
         out.extend_from_slice(text);
         out.extend_from_slice(b"\r\n");
     }
@@ -39,8 +40,8 @@ impl Dialect for Irc {
         Ok(Some((length, frame)))
     }
 
-    fn room_name(&self, room: u32) -> Vec<u8> {
-        format!("#r{room}").into_bytes()
+    fn room_name(&self, room: Name) -> Vec<u8> {
+        format!("#{room}").into_bytes()
     }
 
     fn answers_sends(&self) -> bool {
@@ -67,6 +68,10 @@ fn frame(line: &[u8]) -> Option<Frame<'_>> {
     const END_OF_MOTD: &[u8] = b"376";
     const NO_MOTD: &[u8] = b"422";
     const END_OF_NAMES: &[u8] = b"366";
+    if let Some(why) = line.strip_prefix(b"ERROR :") {
+        let full = ["Too many connections", "maximum number of"].iter().any(|words| contains(why, words));
+        return Some(if full { Frame::Full(why) } else { Frame::Farewell(why) });
+    }
     let (origin, rest) = cut(line.strip_prefix(b":")?, b" ")?;
     let (command, rest) = cut(rest, b" ")?;
     match command {
@@ -84,4 +89,8 @@ fn frame(line: &[u8]) -> Option<Frame<'_>> {
         [b'0' | b'2' | b'3', _, _] => Some(Frame::Other),
         _ => None,
     }
+}
+
+fn contains(text: &[u8], words: &str) -> bool {
+    memchr::memmem::find(text, words.as_bytes()).is_some()
 }

@@ -1,7 +1,7 @@
 //! What the load generator has to know of a protocol: how to log in, join, leave and send, and how to recognise what
 //! comes back. One small file for each; a new server beside parlor is one more [`Dialect`].
 //!
-//! Clients and rooms are numbers here. What they are called on the wire is the dialect's affair.
+//! Clients and rooms come with a [`Name`]; what a protocol puts around it is the dialect's affair.
 
 pub mod floor;
 pub mod irc;
@@ -9,6 +9,8 @@ pub mod mqtt;
 pub mod nats;
 pub mod parlor;
 pub mod redis;
+
+use crate::names::Name;
 
 /// One thing that the server says, as far as it matters here. Everything borrows from the input.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,7 +22,9 @@ pub enum Frame<'a> {
     Delivery { room: &'a [u8], author: Option<&'a [u8]>, text: &'a [u8] },
     /// The server wants to know whether the client is alive; the generator answers with [`Dialect::pong`] by itself.
     Ping,
-    /// The server ends the connection, and says why: the client takes too little of what is sent to it.
+    /// The server does not let this client in, for it has as many as it wants; its words.
+    Full(&'a [u8]),
+    /// The server ends the connection, and says why.
     Farewell(&'a [u8]),
     /// What the protocol says besides and no scenario waits for.
     Other,
@@ -32,20 +36,20 @@ pub type Parsed<'a> = Result<Option<(usize, Frame<'a>)>, String>;
 /// A client's side of a chat protocol. All that it writes is appended to `out`.
 pub trait Dialect {
     /// Logs the client in. Exactly one [`Frame::Done`] comes of it.
-    fn login(&self, client: u32, out: &mut Vec<u8>);
+    fn login(&self, client: Name, out: &mut Vec<u8>);
 
     /// Joins the room. Exactly one [`Frame::Done`] comes of it.
-    fn join(&self, room: u32, out: &mut Vec<u8>);
+    fn join(&self, room: Name, out: &mut Vec<u8>);
 
     /// Leaves the room. Exactly one [`Frame::Done`] comes of it.
-    fn leave(&self, room: u32, out: &mut Vec<u8>);
+    fn leave(&self, room: Name, out: &mut Vec<u8>);
 
     /// Sends a message to all who are in the room.
-    fn send(&self, client: u32, room: u32, text: &[u8], out: &mut Vec<u8>);
+    fn send(&self, client: Name, room: Name, text: &[u8], out: &mut Vec<u8>);
 
     /// A request that carries a text and reaches nobody else. Exactly one [`Frame::Done`] comes of it, the last of
     /// what it causes.
-    fn request(&self, client: u32, room: u32, text: &[u8], out: &mut Vec<u8>);
+    fn request(&self, client: Name, room: Name, text: &[u8], out: &mut Vec<u8>);
 
     /// The answer to [`Frame::Ping`].
     fn pong(&self, _out: &mut Vec<u8>) {}
@@ -54,11 +58,11 @@ pub trait Dialect {
     fn parse<'a>(&self, input: &'a [u8]) -> Parsed<'a>;
 
     /// What the wire calls the room, as in [`Frame::Delivery`].
-    fn room_name(&self, room: u32) -> Vec<u8>;
+    fn room_name(&self, room: Name) -> Vec<u8>;
 
     /// What the wire calls the author of a delivery.
-    fn author_name(&self, client: u32) -> Vec<u8> {
-        format!("u{client}").into_bytes()
+    fn author_name(&self, client: Name) -> Vec<u8> {
+        client.bytes()
     }
 
     /// Whether each send gets a reply of its own.

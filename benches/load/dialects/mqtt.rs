@@ -1,6 +1,7 @@
 //! MQTT 3.1.1, messages at QoS 0 as a chat would send them.
 
 use super::{Dialect, Frame, Parsed, strange};
+use crate::names::Name;
 
 pub struct Mqtt;
 
@@ -15,7 +16,7 @@ const UNSUBSCRIBE: u8 = 0xa2;
 const UNSUBACK: u8 = 0xb0;
 
 impl Dialect for Mqtt {
-    fn login(&self, client: u32, out: &mut Vec<u8>) {
+    fn login(&self, client: Name, out: &mut Vec<u8>) {
         const CLEAN_SESSION: u8 = 2;
         let mut body = string(b"MQTT");
         body.extend_from_slice(&[4, CLEAN_SESSION, 0, 0]); // protocol level 3.1.1; no keep-alive
@@ -23,27 +24,27 @@ impl Dialect for Mqtt {
         packet(CONNECT, &body, out);
     }
 
-    fn join(&self, room: u32, out: &mut Vec<u8>) {
+    fn join(&self, room: Name, out: &mut Vec<u8>) {
         let mut body = vec![0, 1]; // the packet's id
         body.extend(string(&self.room_name(room)));
         body.push(0); // at most QoS 0
         packet(SUBSCRIBE, &body, out);
     }
 
-    fn leave(&self, room: u32, out: &mut Vec<u8>) {
+    fn leave(&self, room: Name, out: &mut Vec<u8>) {
         let mut body = vec![0, 1];
         body.extend(string(&self.room_name(room)));
         packet(UNSUBSCRIBE, &body, out);
     }
 
-    fn send(&self, _client: u32, room: u32, text: &[u8], out: &mut Vec<u8>) {
+    fn send(&self, _client: Name, room: Name, text: &[u8], out: &mut Vec<u8>) {
         let mut body = string(&self.room_name(room));
         body.extend_from_slice(text);
         packet(PUBLISH, &body, out);
     }
 
     /// A publication at QoS 1 that nobody has subscribed to: the server acknowledges it.
-    fn request(&self, _client: u32, room: u32, text: &[u8], out: &mut Vec<u8>) {
+    fn request(&self, _client: Name, room: Name, text: &[u8], out: &mut Vec<u8>) {
         let mut body = string(&self.room_name(room));
         body.extend_from_slice(&[0, 1]);
         body.extend_from_slice(text);
@@ -55,14 +56,15 @@ impl Dialect for Mqtt {
         let body = &input[start..end];
         let frame = match (input[0], body) {
             (PUBLISH, _) => delivery(body).ok_or_else(|| strange(&input[..end]))?,
+            (CONNACK, [_, 3]) => Frame::Full(b"the server is unavailable"),
             (CONNACK, [_, 0]) | (SUBACK, [_, _, 0]) | (UNSUBACK | PUBACK, [_, _]) => Frame::Done(None),
             _ => return Err(strange(&input[..end])),
         };
         Ok(Some((end, frame)))
     }
 
-    fn room_name(&self, room: u32) -> Vec<u8> {
-        format!("r{room}").into_bytes()
+    fn room_name(&self, room: Name) -> Vec<u8> {
+        room.bytes()
     }
 
     fn answers_sends(&self) -> bool {

@@ -4,32 +4,33 @@
 use std::io::Write;
 
 use super::{Dialect, Frame, Parsed, line, strange};
+use crate::names::Name;
 
 pub struct Nats;
 
 impl Dialect for Nats {
-    fn login(&self, client: u32, out: &mut Vec<u8>) {
+    fn login(&self, client: Name, out: &mut Vec<u8>) {
         let options = r#""verbose":false,"pedantic":false,"lang":"rust","version":"1","protocol":1"#;
-        let _ = write!(out, "CONNECT {{{options},\"name\":\"u{client}\"}}\r\nPING\r\n");
+        let _ = write!(out, "CONNECT {{{options},\"name\":\"{client}\"}}\r\nPING\r\n");
     }
 
     /// The subscription's id is the room's number, so that all members get the same bytes.
-    fn join(&self, room: u32, out: &mut Vec<u8>) {
-        let _ = write!(out, "SUB r{room} {room}\r\nPING\r\n");
+    fn join(&self, room: Name, out: &mut Vec<u8>) {
+        let _ = write!(out, "SUB {room} {}\r\nPING\r\n", room.number);
     }
 
-    fn leave(&self, room: u32, out: &mut Vec<u8>) {
-        let _ = write!(out, "UNSUB {room}\r\nPING\r\n");
+    fn leave(&self, room: Name, out: &mut Vec<u8>) {
+        let _ = write!(out, "UNSUB {}\r\nPING\r\n", room.number);
     }
 
-    fn send(&self, _client: u32, room: u32, text: &[u8], out: &mut Vec<u8>) {
-        let _ = write!(out, "PUB r{room} {}\r\n", text.len());
+    fn send(&self, _client: Name, room: Name, text: &[u8], out: &mut Vec<u8>) {
+        let _ = write!(out, "PUB {room} {}\r\n", text.len());
         out.extend_from_slice(text);
         out.extend_from_slice(b"\r\n");
     }
 
     /// A publication that nobody has subscribed to, and the PING that confirms it.
-    fn request(&self, client: u32, room: u32, text: &[u8], out: &mut Vec<u8>) {
+    fn request(&self, client: Name, room: Name, text: &[u8], out: &mut Vec<u8>) {
         self.send(client, room, text, out);
         out.extend_from_slice(b"PING\r\n");
     }
@@ -46,6 +47,7 @@ impl Dialect for Nats {
         let frame = match head {
             b"PONG" => Frame::Done(None),
             b"PING" => Frame::Ping,
+            b"-ERR 'maximum connections exceeded'" => Frame::Full(head),
             b"-ERR 'Slow Consumer'" => Frame::Farewell(head),
             _ if head.starts_with(b"INFO ") => Frame::Other,
             _ => return Err(strange(head)),
@@ -53,8 +55,8 @@ impl Dialect for Nats {
         Ok(Some((length, frame)))
     }
 
-    fn room_name(&self, room: u32) -> Vec<u8> {
-        format!("r{room}").into_bytes()
+    fn room_name(&self, room: Name) -> Vec<u8> {
+        room.bytes()
     }
 
     fn answers_sends(&self) -> bool {
@@ -72,7 +74,7 @@ impl Dialect for Nats {
 fn delivery<'a>(rest: &'a [u8], input: &'a [u8], start: usize) -> Option<Option<(usize, Frame<'a>)>> {
     let mut words = rest.split(|byte| *byte == b' ');
     let (room, id, length) = (words.next()?, words.next()?, words.next()?);
-    if words.next().is_some() || room.strip_prefix(b"r") != Some(id) {
+    if words.next().is_some() || room.rsplit(|byte| *byte == b'-').next() != Some(id) {
         return None;
     }
     let length: usize = std::str::from_utf8(length).ok()?.parse().ok()?;

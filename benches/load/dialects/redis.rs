@@ -3,30 +3,32 @@
 use std::io::Write;
 
 use super::{Dialect, Frame, Parsed, line, strange};
+use crate::names::Name;
 
 pub struct Redis;
 
+const FULL: &[u8] = b"-ERR max number of clients reached";
 const DELIVERY: &[u8] = b">3\r\n$7\r\nmessage\r\n";
 
 impl Dialect for Redis {
-    fn login(&self, client: u32, out: &mut Vec<u8>) {
+    fn login(&self, client: Name, out: &mut Vec<u8>) {
         command(&[b"HELLO", b"3", b"SETNAME", &self.author_name(client)], out);
     }
 
-    fn join(&self, room: u32, out: &mut Vec<u8>) {
+    fn join(&self, room: Name, out: &mut Vec<u8>) {
         command(&[b"SUBSCRIBE", &self.room_name(room)], out);
     }
 
-    fn leave(&self, room: u32, out: &mut Vec<u8>) {
+    fn leave(&self, room: Name, out: &mut Vec<u8>) {
         command(&[b"UNSUBSCRIBE", &self.room_name(room)], out);
     }
 
-    fn send(&self, _client: u32, room: u32, text: &[u8], out: &mut Vec<u8>) {
+    fn send(&self, _client: Name, room: Name, text: &[u8], out: &mut Vec<u8>) {
         command(&[b"PUBLISH", &self.room_name(room), text], out);
     }
 
     /// A publication that nobody has subscribed to: one line comes back, where parlor writes two.
-    fn request(&self, client: u32, room: u32, text: &[u8], out: &mut Vec<u8>) {
+    fn request(&self, client: Name, room: Name, text: &[u8], out: &mut Vec<u8>) {
         self.send(client, room, text, out);
     }
 
@@ -36,14 +38,15 @@ impl Dialect for Redis {
         }
         let Some(end) = value(input)? else { return Ok(None) };
         let frame = match input[0] {
+            b'-' if input.starts_with(FULL) => Frame::Full(input[1..end].trim_ascii_end()),
             b'-' => return Err(strange(&input[..end])),
             _ => Frame::Done(None),
         };
         Ok(Some((end, frame)))
     }
 
-    fn room_name(&self, room: u32) -> Vec<u8> {
-        format!("r{room}").into_bytes()
+    fn room_name(&self, room: Name) -> Vec<u8> {
+        room.bytes()
     }
 
     fn answers_sends(&self) -> bool {

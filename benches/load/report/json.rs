@@ -1,22 +1,41 @@
-//! All results as one JSON object, for other programs.
+//! All results as one JSON object, for other programs and for `--compare`.
 
 use serde_json::{Value, json};
 
 use super::rows;
+use crate::date;
 use crate::host::Facts;
-use crate::measure::{Latency, Outcome};
+use crate::measure::{Better, Latency, Outcome};
 use crate::run::Chapter;
 
 /// Times are in the units that stand beside them; those of `samples` in seconds.
 pub fn json(chapters: &[Chapter], facts: &Facts) -> Value {
-    json!({ "host": facts.to_json(), "scenarios": chapters.iter().map(chapter).collect::<Vec<_>>() })
+    json!({
+        "date": date::now(),
+        "host": facts.to_json(),
+        "scenarios": chapters.iter().map(chapter).collect::<Vec<_>>(),
+    })
+}
+
+/// How `better` is written.
+pub fn better(better: Better) -> &'static str {
+    match better {
+        Better::Less => "less",
+        Better::More => "more",
+        Better::Neither => "neither",
+    }
 }
 
 fn chapter(chapter: &Chapter) -> Value {
     let servers = rows(chapter).into_iter().zip(&chapter.series).map(|(row, series)| {
         let figures = row.figures.iter().map(|figure| {
-            let (name, unit) = (figure.name, figure.unit);
-            json!({ "name": name, "unit": unit, "median": figure.median, "spread": figure.spread })
+            json!({
+                "name": figure.name,
+                "unit": figure.unit,
+                "better": better(figure.better),
+                "median": figure.median,
+                "spread": figure.spread(),
+            })
         });
         let rounds = series.rounds.iter().map(|round| match round {
             Ok(outcome) => round_of(outcome),
@@ -24,9 +43,10 @@ fn chapter(chapter: &Chapter) -> Value {
         });
         json!({
             "server": row.kind.name(),
-            "ratio": row.ratio,
+            "ratio": row.ratio.map(|ratio| ratio.median),
             "figures": figures.collect::<Vec<_>>(),
             "notes": row.notes,
+            "not_quiet": row.noise,
             "rounds": rounds.collect::<Vec<_>>(),
         })
     });
@@ -54,6 +74,7 @@ fn round_of(outcome: &Outcome) -> Value {
         "latency_ms": outcome.latency.as_ref().map(percentiles),
         "samples": samples.collect::<Vec<_>>(),
         "curves": curves.collect::<Vec<_>>(),
+        "not_quiet": outcome.disturbed,
     })
 }
 

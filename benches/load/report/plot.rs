@@ -1,38 +1,62 @@
-//! The plots, as SVG that stands inside the page.
+//! The plots, as SVG that stands inside the page. Colours are those of a light page; the page's style changes them for a
+//! dark one.
 
 use std::ops::Range;
 
 use plotters::coord::Shift;
+use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 
 use crate::measure::{Curve, Latency, Sample, generator_busy};
 use crate::servers::Kind;
 
-const SIZE: (u32, u32) = (400, 250);
-const INK: RGBColor = RGBColor(0x33, 0x3d, 0x4d);
-const GRID: RGBColor = RGBColor(0xe3, 0xe7, 0xee);
+const SIZE: (u32, u32) = (380, 250);
+/// Text and axes.
+pub const INK: RGBColor = RGBColor(0x33, 0x3d, 0x4d);
+/// Lines behind the plot.
+pub const GRID: RGBColor = RGBColor(0xe3, 0xe7, 0xee);
 
 /// The generator's own colour.
-pub const GENERATOR: RGBColor = RGBColor(0xd9, 0x77, 0x06);
+pub const GENERATOR: Tint = Tint { light: RGBColor(0xd9, 0x77, 0x06), dark: RGBColor(0xf5, 0x9e, 0x0b) };
+
+/// One colour on a light page and on a dark one.
+#[derive(Clone, Copy)]
+pub struct Tint {
+    pub light: RGBColor,
+    pub dark: RGBColor,
+}
 
 /// One line of a plot.
 pub struct Line {
     pub label: String,
-    pub color: RGBColor,
+    pub color: Tint,
     pub points: Vec<(f64, f64)>,
 }
 
 /// Each server has its colour, in all plots.
-pub fn color(kind: Kind) -> RGBColor {
-    match kind {
-        Kind::Parlor => RGBColor(0x1d, 0x5f, 0xd6),
-        Kind::Floor => RGBColor(0x64, 0x70, 0x82),
-        Kind::FloorShort => RGBColor(0xa6, 0xaf, 0xbd),
-        Kind::Redis => RGBColor(0xd6, 0x2f, 0x2f),
-        Kind::Nats => RGBColor(0x14, 0x93, 0x55),
-        Kind::Mosquitto => RGBColor(0x8b, 0x3f, 0xd1),
-        Kind::Ngircd => RGBColor(0xd9, 0x77, 0x06),
-    }
+pub fn color(kind: Kind) -> Tint {
+    let (light, dark) = match kind {
+        Kind::Parlor => ((0x1d, 0x5f, 0xd6), (0x6d, 0xa2, 0xff)),
+        Kind::Before => ((0x0e, 0x8f, 0xa8), (0x2f, 0xc7, 0xe0)),
+        Kind::Floor => ((0x64, 0x70, 0x82), (0x9a, 0xa6, 0xb8)),
+        Kind::FloorShort => ((0xa6, 0xaf, 0xbd), (0x6b, 0x76, 0x88)),
+        Kind::Redis => ((0xd6, 0x2f, 0x2f), (0xff, 0x6b, 0x6b)),
+        Kind::Nats => ((0x14, 0x93, 0x55), (0x3d, 0xcb, 0x86)),
+        Kind::Mosquitto => ((0x8b, 0x3f, 0xd1), (0xbd, 0x8a, 0xf5)),
+        Kind::Ngircd => ((0xb4, 0x5f, 0x06), (0xf0, 0xa5, 0x4a)),
+        Kind::Ws => ((0xc4, 0x2f, 0x8e), (0xf4, 0x7c, 0xc4)),
+    };
+    let rgb = |(red, green, blue)| RGBColor(red, green, blue);
+    Tint { light: rgb(light), dark: rgb(dark) }
+}
+
+/// How the axes are called and marked.
+struct Axes<'a> {
+    x: &'a str,
+    y: &'a str,
+    x_label: &'a dyn Fn(&f64) -> String,
+    bound: Option<f64>,
+    dots: bool,
 }
 
 /// Points for [`percentiles`].
@@ -49,68 +73,97 @@ pub fn by_percentile(latency: &Latency) -> Vec<(f64, f64)> {
 /// Latency in milliseconds by percentile: x is one in so many deliveries, on a log scale, so that each further nine has
 /// the same room; y is on a log scale too.
 pub fn percentiles(lines: &[Line]) -> String {
-    let (x, y) = (1.0..extent(lines, |point| point.0).end.max(100.0), log_extent(lines));
-    let label_x = |one_in: &f64| match one_in.log10().round() as i32 {
+    let x = 1.0..extent(lines, |point| point.0).end.max(100.0);
+    let y = decades(&extent(lines, |point| point.1));
+    let x_label = |one_in: &f64| match one_in.log10().round() as i32 {
         0 => "min".to_owned(),
         1 => "p90".to_owned(),
         2 => "p99".to_owned(),
         nines => format!("p99.{}", "9".repeat((nines - 2) as usize)),
     };
-    draw(|root| {
-        let mut chart = builder(root).build_cartesian_2d(x.log_scale(), y.log_scale())?;
-        chart
-            .configure_mesh()
-            .x_label_formatter(&label_x)
-            .y_label_formatter(&plain)
-            .y_desc("latency, ms")
-            .light_line_style(WHITE.mix(0.0))
-            .bold_line_style(GRID)
-            .axis_style(INK)
-            .label_style(font())
-            .draw()?;
-        for line in lines {
-            chart.draw_series(LineSeries::new(line.points.iter().copied(), line.color.stroke_width(2)))?;
-        }
-        Ok(())
+    let axes = Axes { x: "", y: "latency, ms", x_label: &x_label, bound: None, dots: false };
+    draw(|root| paint(root, x.log_scale(), y.log_scale(), &axes, lines))
+}
+
+/// Anything against time or load. An axis whose values span decades is on a log scale; another one begins at zero.
+pub fn lines(lines: &[Line], x: &str, y: &str, bound: Option<f64>) -> String {
+    let (xs, mut ys) = (extent(lines, |point| point.0), extent(lines, |point| point.1));
+    ys.end = ys.end.max(bound.unwrap_or(0.0));
+    // What is told against time is told from its begin.
+    let (log_x, log_y) = (bound.is_some() && spans_decades(&xs), spans_decades(&ys));
+    let axes = Axes { x, y, x_label: &plain, bound, dots: bound.is_some() };
+    let from_zero = |range: &Range<f64>, room: f64| 0.0..if range.end > 0.0 { range.end * room } else { 1.0 };
+    let (x, y) = (from_zero(&xs, 1.02), from_zero(&ys, 1.12));
+    let cropped: Vec<Line> = lines.iter().map(|line| above_zero(line, log_y)).collect();
+    draw(|root| match (log_x, log_y) {
+        (false, false) => paint(root, x.clone(), y.clone(), &axes, lines),
+        (false, true) => paint(root, x.clone(), decades(&ys).log_scale(), &axes, &cropped),
+        (true, false) => paint(root, decades(&xs).log_scale(), y.clone(), &axes, lines),
+        (true, true) => paint(root, decades(&xs).log_scale(), decades(&ys).log_scale(), &axes, &cropped),
     })
 }
 
-/// Anything against time or load, from zero.
-pub fn lines(lines: &[Line], x_label: &str, y_label: &str, bound: Option<f64>) -> String {
-    let x = extent(lines, |point| point.0);
-    let top = extent(lines, |point| point.1).end.max(bound.unwrap_or(0.0));
-    let y = 0.0..if top > 0.0 { top * 1.12 } else { 1.0 };
-    let x = if bound.is_some() { 0.0..x.end * 1.02 } else { x };
-    draw(|root| {
-        let mut chart = builder(root).build_cartesian_2d(x.clone(), y)?;
-        chart
-            .configure_mesh()
-            .x_label_formatter(&plain)
-            .y_label_formatter(&plain)
-            .x_desc(x_label)
-            .y_desc(y_label)
-            .light_line_style(WHITE.mix(0.0))
-            .bold_line_style(GRID)
-            .axis_style(INK)
-            .label_style(font())
-            .draw()?;
-        if let Some(bound) = bound {
-            chart.draw_series(DashedLineSeries::new(
-                [(x.start, bound), (x.end, bound)],
-                5,
-                4,
-                INK.stroke_width(1),
-            ))?;
+/// On a log scale there is no zero.
+fn above_zero(line: &Line, only: bool) -> Line {
+    let points = line.points.iter().copied().filter(|point| !only || point.1 > 0.0).collect();
+    Line { label: line.label.clone(), color: line.color, points }
+}
+
+/// Whether the least value would be lost at the foot of a linear axis.
+fn spans_decades(range: &Range<f64>) -> bool {
+    range.start > 0.0 && range.end / range.start >= 30.0
+}
+
+type Drawn = Result<(), Box<dyn std::error::Error>>;
+type Root<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+fn paint<X, Y>(root: &Root<'_>, x: X, y: Y, axes: &Axes<'_>, lines: &[Line]) -> Drawn
+where
+    X: AsRangedCoord<Value = f64>,
+    Y: AsRangedCoord<Value = f64>,
+    X::CoordDescType: ValueFormatter<f64>,
+    Y::CoordDescType: ValueFormatter<f64>,
+{
+    let mut builder = ChartBuilder::on(root);
+    builder.margin(6).margin_right(34).x_label_area_size(if axes.x.is_empty() { 26 } else { 42 });
+    let mut chart = builder.y_label_area_size(60).build_cartesian_2d(x, y)?;
+    let ends = chart.x_range();
+    let font = ("sans-serif", 13).into_font().color(&INK);
+    chart
+        .configure_mesh()
+        .x_labels(6)
+        .y_labels(6)
+        .x_label_formatter(axes.x_label)
+        .y_label_formatter(&plain)
+        .x_desc(axes.x)
+        .y_desc(axes.y)
+        .light_line_style(WHITE.mix(0.0))
+        .bold_line_style(GRID)
+        .axis_style(INK)
+        .label_style(font.clone())
+        .axis_desc_style(font)
+        .draw()?;
+    if let Some(bound) = axes.bound {
+        let across = [(ends.start, bound), (ends.end, bound)];
+        chart.draw_series(DashedLineSeries::new(across, 5, 4, INK.stroke_width(1)))?;
+    }
+    for line in lines {
+        let points = line.points.iter().copied();
+        chart.draw_series(LineSeries::new(points, line.color.light.stroke_width(2)))?;
+        if axes.dots {
+            let dot = |point: &(f64, f64)| Circle::new(*point, 3, line.color.light.filled());
+            chart.draw_series(line.points.iter().map(dot))?;
         }
-        for line in lines {
-            chart.draw_series(LineSeries::new(line.points.iter().copied(), line.color.stroke_width(2)))?;
-            if bound.is_some() {
-                let dots = line.points.iter().map(|point| Circle::new(*point, 3, line.color.filled()));
-                chart.draw_series(dots)?;
-            }
-        }
-        Ok(())
-    })
+    }
+    Ok(())
+}
+
+fn draw(paint: impl FnOnce(&Root<'_>) -> Drawn) -> String {
+    let mut svg = String::new();
+    let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+    let drawn = paint(&root);
+    drop(root);
+    drawn.map_or_else(|error| format!("<p>this plot could not be drawn: {error}</p>"), |()| svg)
 }
 
 /// Units a second over time.
@@ -131,9 +184,10 @@ pub fn generator_cpu(samples: &[Sample]) -> Vec<(f64, f64)> {
     rates(samples, |from, to| generator_busy(from, to) * (to.at - from.at) as f64 / 1e7)
 }
 
-/// Points of a capacity curve. Where the bound was passed, the last point may be far up; the plot ends at twice the bound.
+/// Points of a capacity curve. Where the bound was passed, the last point may be far up; the plot ends at ten times the
+/// bound.
 pub fn curve(curve: &Curve) -> Vec<(f64, f64)> {
-    curve.points.iter().map(|(x, y)| (*x, y.min(curve.bound * 2.0))).collect()
+    curve.points.iter().map(|(x, y)| (*x, y.min(curve.bound * 10.0))).collect()
 }
 
 /// What `gained` says for each second, with the seconds since the first sample.
@@ -147,27 +201,6 @@ fn rates(samples: &[Sample], gained: impl Fn(&Sample, &Sample) -> f64) -> Vec<(f
     pairs.map(rate).collect()
 }
 
-type Drawn = Result<(), Box<dyn std::error::Error>>;
-type Root<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-
-fn draw(paint: impl FnOnce(&Root<'_>) -> Drawn) -> String {
-    let mut svg = String::new();
-    let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-    let drawn = paint(&root);
-    drop(root);
-    drawn.map_or_else(|error| format!("<p>this plot could not be drawn: {error}</p>"), |()| svg)
-}
-
-fn builder<'a, 'b>(root: &'a Root<'b>) -> ChartBuilder<'a, 'b, SVGBackend<'b>> {
-    let mut builder = ChartBuilder::on(root);
-    builder.margin(8).margin_right(16).x_label_area_size(38).y_label_area_size(58);
-    builder
-}
-
-fn font() -> TextStyle<'static> {
-    ("sans-serif", 12).into_font().color(&INK)
-}
-
 fn extent(lines: &[Line], of: impl Fn(&(f64, f64)) -> f64) -> Range<f64> {
     let values = || lines.iter().flat_map(|line| &line.points).map(&of);
     let (least, most) = (values().fold(f64::MAX, f64::min), values().fold(0.0, f64::max));
@@ -175,9 +208,8 @@ fn extent(lines: &[Line], of: impl Fn(&(f64, f64)) -> f64) -> Range<f64> {
 }
 
 /// Whole decades around all values.
-fn log_extent(lines: &[Line]) -> Range<f64> {
-    let all = extent(lines, |point| point.1);
-    10f64.powf(all.start.max(1e-3).log10().floor())..10f64.powf(all.end.max(1e-2).log10().ceil())
+fn decades(range: &Range<f64>) -> Range<f64> {
+    10f64.powf(range.start.max(1e-3).log10().floor())..10f64.powf(range.end.max(1e-2).log10().ceil())
 }
 
 fn plain(value: &f64) -> String {

@@ -1,4 +1,7 @@
 //! `capacity`: raises the load step by step until latency passes a bound, and says the last load that held.
+//!
+//! Whatever ends a search early is an answer and no fault: it becomes a note beside what was measured until then. Only
+//! deliveries that were wrong make the run fail.
 
 use std::time::Duration;
 
@@ -6,8 +9,8 @@ use super::Site;
 use super::chat::one_room;
 use super::gather::{Guest, gather_for};
 use super::talk::{Pace, Talk};
-use crate::ledger::Fault;
-use crate::measure::{Curve, Figure, Outcome};
+use crate::fault::Fault;
+use crate::measure::{COUNT, Curve, Figure, Outcome};
 use crate::swarm::Swarm;
 
 /// What to look for.
@@ -39,8 +42,11 @@ const SAMPLE: u64 = 40;
 pub fn capacity(site: &Site<'_>, search: Search) -> Result<Outcome, Fault> {
     let mut outcome = Outcome::default();
     deliveries(site, search, &mut outcome)?;
-    clients(site, search, &mut outcome)?;
-    Ok(outcome)
+    match clients(site, search, &mut outcome) {
+        Ok(()) => Ok(outcome),
+        Err(fault) if fault.is_wrong() => Err(fault),
+        Err(fault) => Ok(outcome.noting(Some(format!("how many one room may have was not found: {fault}")))),
+    }
 }
 
 /// How many deliveries a second the server can carry.
@@ -48,16 +54,33 @@ fn deliveries(site: &Site<'_>, search: Search, outcome: &mut Outcome) -> Result<
     let mut points = Vec::new();
     let mut held = 0.0;
     let mut generator = false;
-    let mut disturbance = None;
+    let mut short_of = None;
     for stride in STRIDES {
-        let (mut swarm, mut talk) = one_room(site, search.receivers)?;
-        let mut load: f64 = if held == 0.0 { FIRST_LOAD } else { held * stride };
-        while let Some(step) = carries_or_not(&mut swarm, &mut talk, site, search, load)? {
-            points.push((load, step.p99));
-            disturbance = step.disturbance.or(disturbance);
-            if !step.held {
-                generator = step.generator;
+        let (mut swarm, mut talk) = match one_room(site, search.receivers) {
+            Err(fault) if held > 0.0 && !fault.is_wrong() => {
+                outcome.notes.push(format!("the search for the load was cut short: {fault}"));
                 break;
+            }
+            room => room?,
+        };
+        short_of = swarm.short_of.take().or(short_of);
+        let receivers = talk.ledger.members(0).len();
+        let mut load: f64 = if held == 0.0 { FIRST_LOAD } else { held * stride };
+        loop {
+            match carries_or_not(&mut swarm, &mut talk, site, search.bound, load / receivers as f64) {
+                Ok(step) => {
+                    points.push((load, step.p99));
+                    outcome.disturbed = step.disturbance.or(outcome.disturbed.take());
+                    if !step.held {
+                        generator = step.generator;
+                        break;
+                    }
+                }
+                Err(fault) if fault.is_wrong() => return Err(fault),
+                Err(fault) => {
+                    outcome.notes.push(format!("at {} deliveries a second {fault}", load.round()));
+                    break;
+                }
             }
             held = load;
             load *= stride;
@@ -73,7 +96,7 @@ fn deliveries(site: &Site<'_>, search: Search, outcome: &mut Outcome) -> Result<
         bound,
         points,
     });
-    outcome.notes.extend(disturbance);
+    outcome.notes.extend(short_of);
     if generator {
         outcome.notes.push("the generator was the bottleneck: the server might carry more deliveries".into());
     }
@@ -92,37 +115,30 @@ fn carries_or_not(
     swarm: &mut Swarm<'_>,
     talk: &mut Talk<'_>,
     site: &Site<'_>,
-    search: Search,
-    load: f64,
-) -> Result<Option<Step>, Fault> {
-    match carries(swarm, talk, site, search, load)? {
-        Some(step) if !step.held => carries(swarm, talk, site, search, load),
-        other => Ok(other),
+    bound: Duration,
+    rate: f64,
+) -> Result<Step, Fault> {
+    match carries(swarm, talk, site, bound, rate)? {
+        step if step.held => Ok(step),
+        _ => carries(swarm, talk, site, bound, rate),
     }
 }
 
-/// One try. `None` if the server gave up: it closed connections, or did not get through in time.
+/// One try, at so many messages a second.
 fn carries(
     swarm: &mut Swarm<'_>,
     talk: &mut Talk<'_>,
     site: &Site<'_>,
-    search: Search,
-    load: f64,
-) -> Result<Option<Step>, Fault> {
-    let rate = load / search.receivers as f64;
+    bound: Duration,
+    rate: f64,
+) -> Result<Step, Fault> {
     // What is far beyond the bound will not come back, and need not pile up.
-    let hopeless = search.bound.as_nanos() as u64 * 4;
-    let measured = talk.run_until(swarm, site, Pace::Rate(rate), &|meter| meter.latency.max() > hopeless);
-    match measured {
-        Ok(measured) => {
-            let p99 = talk.meter.latency.value_at_quantile(0.99) as f64 / 1e6;
-            let held = p99 <= search.bound.as_secs_f64() * 1e3;
-            let generator = measured.generator_was_the_bottleneck();
-            Ok(Some(Step { p99, held, generator, disturbance: measured.disturbance() }))
-        }
-        Err(Fault::Broken(_) | Fault::Missing(_)) => Ok(None),
-        Err(fault) => Err(fault),
-    }
+    let hopeless = bound.as_nanos() as u64 * 4;
+    let measured = talk.run_until(swarm, site, Pace::Rate(rate), &|meter| meter.latency.max() > hopeless)?;
+    let p99 = talk.meter.latency.value_at_quantile(0.99) as f64 / 1e6;
+    let held = p99 <= bound.as_secs_f64() * 1e3;
+    let generator = measured.generator_was_the_bottleneck();
+    Ok(Step { p99, held, generator, disturbance: measured.disturbance() })
 }
 
 /// How many clients may be in one room.
@@ -132,30 +148,48 @@ fn clients(site: &Site<'_>, search: Search, outcome: &mut Outcome) -> Result<(),
     let (mut held, mut held_p95) = (0, 0.0);
     let bound = ROOM_BOUND.as_secs_f64() * 1e3;
     loop {
-        let receivers = swarm.clients.len() - 1;
-        let mut p95 = broadcasts(&mut swarm, &mut talk, site)?;
-        if p95 > bound {
-            p95 = broadcasts(&mut swarm, &mut talk, site)?.min(p95);
-        }
+        let receivers = talk.ledger.members(0).len();
+        let p95 = match broadcasts_tried_twice(&mut swarm, &mut talk, site, bound) {
+            Err(fault) if held > 0 && !fault.is_wrong() => {
+                outcome.notes.push(format!("the room was not made larger than {held}: {fault}"));
+                break;
+            }
+            p95 => p95?,
+        };
         points.push((receivers as f64, p95));
         if p95 > bound {
             break;
         }
         (held, held_p95) = (receivers, p95);
+        if let Some(why) = swarm.short_of.take() {
+            outcome.notes.push(why);
+            break;
+        }
         let more = search.step.min(search.most_clients.saturating_sub(receivers));
         if more == 0 {
             outcome.notes.push(format!("the search ended at {held} clients in one room, not the server"));
             break;
         }
         let begin = swarm.now();
-        gather_for(&mut swarm, site, &vec![Guest::member(0); more], &mut talk.ledger)?;
+        match gather_for(&mut swarm, site, &vec![Guest::member(0); more], &mut talk.ledger) {
+            Ok(more) if more.is_empty() => {
+                outcome.notes.extend(swarm.short_of.take());
+                break;
+            }
+            Ok(_) => {}
+            Err(fault) if fault.is_wrong() => return Err(fault),
+            Err(fault) => {
+                outcome.notes.push(format!("the room was not made larger than {held}: {fault}"));
+                break;
+            }
+        }
         if swarm.now() - begin > LONGEST_ENTRY.as_nanos() as u64 {
             outcome.notes.push(format!("the room was not made larger than {held}: coming in takes too long"));
             break;
         }
     }
-    outcome.figures.push(Figure::more("clients in one room", "", held as f64));
-    outcome.figures.push(Figure::less("p95 there", "ms", held_p95));
+    outcome.figures.push(Figure::more("clients in one room", COUNT, held as f64));
+    outcome.figures.push(Figure::neither("p95 there", "ms", held_p95));
     outcome.curves.push(Curve {
         title: "p95 by size of the room",
         x: "clients in the room",
@@ -166,9 +200,20 @@ fn clients(site: &Site<'_>, search: Search, outcome: &mut Outcome) -> Result<(),
     Ok(())
 }
 
+/// Tried once more if the bound was passed.
+fn broadcasts_tried_twice(
+    swarm: &mut Swarm<'_>,
+    talk: &mut Talk<'_>,
+    site: &Site<'_>,
+    bound: f64,
+) -> Result<f64, Fault> {
+    let p95 = broadcasts(swarm, talk, site)?;
+    if p95 > bound { Ok(broadcasts(swarm, talk, site)?.min(p95)) } else { Ok(p95) }
+}
+
 /// Some broadcasts to all that are in the room; their p95 in milliseconds.
 fn broadcasts(swarm: &mut Swarm<'_>, talk: &mut Talk<'_>, site: &Site<'_>) -> Result<f64, Fault> {
-    let enough = SAMPLE * (swarm.clients.len() as u64 - 1);
+    let enough = SAMPLE * talk.ledger.members(0).len() as u64;
     let patient = Site { duration: Duration::from_secs(10), ..*site };
     talk.run_until(swarm, &patient, Pace::Window(WINDOW), &|meter| meter.latency.len() >= enough)?;
     Ok(talk.meter.latency.value_at_quantile(0.95) as f64 / 1e6)

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use super::Site;
 use crate::dialects::{Dialect, Frame};
-use crate::ledger::Fault;
+use crate::fault::Fault;
 use crate::measure::{CYCLE, Meter, Outcome};
 use crate::message::{Message, Texts};
-use crate::swarm::{Clients, Handler, Swarm};
+use crate::names::Names;
+use crate::swarm::{Clients, Handler};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Step {
@@ -32,33 +33,44 @@ struct Cycle {
 
 struct Churn<'d> {
     dialect: &'d dyn Dialect,
+    names: Names,
     texts: Texts,
     /// By connection.
     cycles: Vec<Option<Cycle>>,
     under_way: usize,
     /// Those of them whom the server may not have accepted yet.
     entering: usize,
+    /// Why no more cycles are begun.
+    refusal: Option<Fault>,
     meter: Meter,
 }
 
-/// `clients` at any time.
+/// `clients` at any time. Where no more connections can be made, it ends early, with what was measured until then.
 pub fn churn(site: &Site<'_>, clients: usize) -> Result<Outcome, Fault> {
-    let mut swarm = Swarm::new(site.dialect, site.address)?;
+    let mut swarm = site.swarm()?;
     let begin = swarm.now();
     let mut churn = Churn {
         dialect: site.dialect,
+        names: swarm.names,
         texts: Texts::new(site.text),
         cycles: Vec::new(),
         under_way: 0,
         entering: 0,
+        refusal: None,
         meter: Meter::new(site.process, begin, site.warm_up()),
     };
     let mut number = 0;
     let mut last = begin;
-    while swarm.now() - begin < site.duration() {
+    while swarm.now() - begin < site.duration() && churn.refusal.is_none() {
         while churn.under_way < clients && churn.entering < site.dialect.connect_at_once() {
-            let id = swarm.connect(None)?;
-            churn.begin(id, Cycle { number, step: Step::Connect, began: swarm.now() });
+            match swarm.connect(None) {
+                Ok(id) => churn.begin(id, Cycle { number, step: Step::Connect, began: swarm.now() }),
+                Err(fault @ Fault::OutOfPorts(_)) => {
+                    churn.refusal = Some(fault);
+                    break;
+                }
+                Err(fault) => return Err(fault),
+            }
             number += 1;
         }
         if swarm.turn(Some(Duration::from_millis(50)), &mut churn)? {
@@ -66,11 +78,24 @@ pub fn churn(site: &Site<'_>, clients: usize) -> Result<Outcome, Fault> {
         } else if swarm.now() - last > site.patience() {
             return Err(churn.stuck());
         }
-        churn.meter.tick(swarm.now(), swarm.waited());
-        (site.progress)((swarm.now() - begin) as f64 / 1e9);
+        site.tick(&mut churn.meter, &swarm);
     }
     let measured = churn.meter.stop(swarm.now(), swarm.waited());
-    Ok(Outcome::of_load(CYCLE, &measured, churn.meter))
+    let (cycles, seconds) = (churn.meter.units(), (swarm.now() - begin) as f64 / 1e9);
+    // How long a visit takes depends on how many the server's queue of connections allows at once.
+    let outcome = Outcome::of_load(CYCLE, &measured, churn.meter).with_latency_for_information();
+    let Some(refusal) = churn.refusal else { return Ok(outcome) };
+    if measured.units == 0 {
+        return Err(refusal);
+    }
+    let note = match &refusal {
+        Fault::OutOfPorts(_) => format!(
+            "bounded by the generator's ports, not by the server: each stays taken for a while (TIME_WAIT) after its \
+             connection, and after {cycles} cycles in {seconds:.1} s none was left ({refusal})"
+        ),
+        _ => format!("ended after {cycles} cycles in {seconds:.1} s: {refusal}"),
+    };
+    Ok(outcome.noting(Some(note)))
 }
 
 impl Churn<'_> {
@@ -97,11 +122,11 @@ impl Churn<'_> {
     /// One more thing has come that the cycle waited for: goes on to the next step where that was all.
     fn advance(&mut self, clients: &mut Clients, id: usize, now: u64) {
         let Some(cycle) = &mut self.cycles[id] else { return };
-        let room = Self::room(cycle);
+        let room = self.names.room(Self::room(cycle));
         let out = clients.out(id);
         cycle.step = match cycle.step {
             Step::Connect => {
-                self.dialect.login(cycle.number, out);
+                self.dialect.login(self.names.client(cycle.number), out);
                 Step::LogIn
             }
             Step::LogIn => {
@@ -111,7 +136,7 @@ impl Churn<'_> {
             }
             Step::Join => {
                 let text = self.texts.write(Message { sender: cycle.number, number: 0 });
-                self.dialect.send(cycle.number, room, text, out);
+                self.dialect.send(self.names.client(cycle.number), room, text, out);
                 Step::Send { reply: self.dialect.answers_sends(), message: self.dialect.echoes() }
             }
             step @ Step::Send { .. } => step,
@@ -159,6 +184,15 @@ impl Handler for Churn<'_> {
             _ => return Err(garbled()),
         }
         self.advance(clients, id, now);
+        Ok(())
+    }
+
+    /// Some cycles are under way; they are not waited for.
+    fn refused(&mut self, _: &mut Clients, id: usize, why: &str) -> Result<(), Fault> {
+        if let Some(cycle) = self.cycles.get_mut(id) {
+            *cycle = None;
+        }
+        self.refusal = Some(Fault::Full(why.to_owned()));
         Ok(())
     }
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::Site;
 use super::gather::{Guest, gather};
+use super::{Live, Site};
 use crate::dialects::Frame;
-use crate::ledger::Fault;
-use crate::measure::{Figure, Outcome};
+use crate::fault::Fault;
+use crate::measure::{COUNT, Figure, Outcome};
 use crate::process::{Memory, Process};
 use crate::swarm::{Clients, Handler, Swarm};
 
@@ -23,16 +23,25 @@ impl Handler for Silence {
 }
 
 /// `clients` in rooms of ten. The memory for each is the difference between half of them and all, so that what the
-/// server takes for itself does not count.
+/// server takes for itself does not count; between none and all, if the server lets in no more than half.
 pub fn idle(site: &Site<'_>, clients: usize) -> Result<Outcome, Fault> {
-    let mut swarm = Swarm::new(site.dialect, site.address)?;
+    let mut swarm = site.swarm()?;
     let guests: Vec<Guest> = (0..clients).map(|client| Guest::member(client as u32 / 10)).collect();
     let (first, second) = guests.split_at(clients / 2);
+    let empty = site.process.and_then(Process::memory);
     let begin = swarm.now();
-    gather(&mut swarm, site, first)?;
-    let half = after_a_while(&mut swarm, site, Duration::from_millis(500))?;
-    gather(&mut swarm, site, second)?;
-    let seconds = (swarm.now() - begin) as f64 / 1e9;
+    let mut counted = gather(&mut swarm, site, first)?.len();
+    let mut seconds = (swarm.now() - begin) as f64 / 1e9;
+    let mut before = empty;
+    if swarm.short_of.is_none() {
+        let half = after_a_while(&mut swarm, site, Duration::from_millis(500))?;
+        let begin = swarm.now();
+        let more = gather(&mut swarm, site, second)?.len();
+        seconds += (swarm.now() - begin) as f64 / 1e9;
+        if more > 0 {
+            (before, counted) = (half, more);
+        }
+    }
     let all = after_a_while(&mut swarm, site, Duration::from_millis(500))?;
 
     let cpu_before = site.process.and_then(Process::cpu);
@@ -40,18 +49,19 @@ pub fn idle(site: &Site<'_>, clients: usize) -> Result<Outcome, Fault> {
     let cpu_after = site.process.and_then(Process::cpu);
 
     let mut outcome = Outcome::default();
-    if let Some((half, all)) = half.zip(all) {
-        let grown = all.own as f64 - half.own as f64;
-        outcome.figures.push(Figure::less("memory/client", "B", grown / second.len().max(1) as f64));
+    if let Some((before, all)) = before.zip(all) {
+        let grown = all.own as f64 - before.own as f64;
+        outcome.figures.push(Figure::less("memory/client", "B", grown / counted as f64));
         outcome.figures.push(Figure::less("memory in all", "MiB", all.resident as f64 / f64::from(1 << 20)));
     }
     if let Some((before, after)) = cpu_before.zip(cpu_after) {
         let busy = after.saturating_sub(before) as f64 / 1e3 / site.duration.as_secs_f64();
         outcome.figures.push(Figure::less("CPU while idle", "µs/s", busy));
     }
-    outcome.figures.push(Figure::neither("clients", "", clients as f64));
-    outcome.figures.push(Figure::more("came in", "/s", clients as f64 / (seconds - 0.5)));
-    Ok(outcome)
+    let there = swarm.clients.len() as f64;
+    outcome.figures.push(Figure::neither("clients", COUNT, there));
+    outcome.figures.push(Figure::neither("came in", "/s", there / seconds.max(1e-9)));
+    Ok(outcome.noting(swarm.short_of))
 }
 
 /// The server's memory, after it has had time to come to rest.
@@ -62,7 +72,7 @@ fn after_a_while(swarm: &mut Swarm<'_>, site: &Site<'_>, while_: Duration) -> Re
         let left =
             Duration::from_nanos(length.saturating_sub(swarm.now() - begin)) + Duration::from_millis(1);
         swarm.turn(Some(left.min(Duration::from_millis(100))), &mut Silence)?;
-        (site.progress)((swarm.now() - begin) as f64 / 1e9);
+        (site.progress)(Live::Silence);
     }
     Ok(site.process.and_then(Process::memory))
 }

@@ -6,12 +6,15 @@ use std::time::Duration;
 use super::Site;
 use super::gather::{Guest, gather_for};
 use crate::dialects::{Dialect, Frame};
-use crate::ledger::{Fault, Ledger};
+use crate::fault::Fault;
+use crate::ledger::Ledger;
 use crate::measure::{Meter, Outcome, REQUEST};
-use crate::swarm::{Clients, Handler, Swarm};
+use crate::names::Names;
+use crate::swarm::{Clients, Handler};
 
 struct Requests<'d> {
     dialect: &'d dyn Dialect,
+    names: Names,
     ledger: Ledger,
     /// For each client, when its unanswered requests were sent.
     asked: Vec<VecDeque<u64>>,
@@ -21,24 +24,24 @@ struct Requests<'d> {
 
 /// `clients`, each alone in its room, with `window` requests under way.
 pub fn requests(site: &Site<'_>, clients: usize, window: u32) -> Result<Outcome, Fault> {
-    let mut swarm = Swarm::new(site.dialect, site.address)?;
-    let mut ledger = Ledger::new(site.dialect, site.text);
+    let mut swarm = site.swarm()?;
+    let names = swarm.names;
+    let mut ledger = Ledger::new(site.dialect, names, site.text);
     let member = site.dialect.requests_need_room();
     let guests: Vec<Guest> =
         (0..clients as u32).map(|room| Guest { member, ..Guest::publisher(room) }).collect();
-    gather_for(&mut swarm, site, &guests, &mut ledger)?;
+    let there = gather_for(&mut swarm, site, &guests, &mut ledger)?;
 
     let begin = swarm.now();
     let meter = Meter::new(site.process, begin, site.warm_up());
     let asked = vec![VecDeque::new(); clients];
-    let mut requests = Requests { dialect: site.dialect, ledger, asked, meter, over: false };
-    for client in (0..clients).flat_map(|client| (0..window).map(move |_| client)) {
-        requests.ask(&mut swarm.clients, client, begin);
+    let mut requests = Requests { dialect: site.dialect, names, ledger, asked, meter, over: false };
+    for client in there {
+        (0..window).for_each(|_| requests.ask(&mut swarm.clients, client, begin));
     }
     while swarm.now() - begin < site.duration() {
         swarm.turn(Some(Duration::from_millis(50)), &mut requests)?;
-        requests.meter.tick(swarm.now(), swarm.waited());
-        (site.progress)((swarm.now() - begin) as f64 / 1e9);
+        site.tick(&mut requests.meter, &swarm);
     }
     let measured = requests.meter.stop(swarm.now(), swarm.waited());
     requests.over = true;
@@ -50,7 +53,7 @@ pub fn requests(site: &Site<'_>, clients: usize, window: u32) -> Result<Outcome,
             return Err(requests.ledger.missing());
         }
     }
-    Ok(Outcome::of_load(REQUEST, &measured, requests.meter))
+    Ok(Outcome::of_load(REQUEST, &measured, requests.meter).noting(swarm.short_of))
 }
 
 impl Requests<'_> {
@@ -60,7 +63,8 @@ impl Requests<'_> {
             true => self.ledger.send(number, now),
             false => self.ledger.request(number),
         };
-        self.dialect.request(number, number, text, clients.out(client));
+        let (name, room) = (self.names.client(number), self.names.room(number));
+        self.dialect.request(name, room, text, clients.out(client));
         self.asked[client].push_back(now);
     }
 }
@@ -86,7 +90,7 @@ impl Handler for Requests<'_> {
                 Ok(())
             }
             Frame::Delivery { .. } => self.ledger.delivered(self.dialect, id as u32, &frame, raw).map(|_| ()),
-            Frame::Ping | Frame::Farewell(_) | Frame::Other => Ok(()),
+            _ => Ok(()),
         }
     }
 }

@@ -6,8 +6,8 @@ use super::Site;
 use super::chat::one_room;
 use super::gather::{Guest, gather};
 use super::talk::Pace;
-use crate::ledger::Fault;
-use crate::measure::{DELIVERY, Figure, Outcome};
+use crate::fault::Fault;
+use crate::measure::{COUNT, DELIVERY, Figure, Outcome};
 use crate::swarm::Swarm;
 
 /// The slow ones' kernel holds little, so that it is soon the server's turn to hold it for them.
@@ -21,19 +21,21 @@ pub fn slow(site: &Site<'_>, receivers: usize, rate: f64, share: f64) -> Result<
     let undisturbed = talk.meter.latency.value_at_quantile(0.99) as f64 / 1e6;
 
     let count = (receivers as f64 * share).ceil() as usize;
-    let first = swarm.clients.len();
     let guests = vec![Guest { receive_buffer: Some(RECEIVE_BUFFER), ..Guest::member(0) }; count];
-    gather(&mut swarm, site, &guests)?;
-    (first..first + count).for_each(|client| swarm.clients.read(client, false));
+    // Where not even the others were all let in, there is no room for these.
+    let slow = if swarm.short_of.is_none() { gather(&mut swarm, site, &guests)? } else { Vec::new() };
+    let count = slow.len();
+    slow.iter().for_each(|client| swarm.clients.read(*client, false));
 
     // What waits has to pass the buffers of the kernel first.
     let longer = Site { duration: site.duration * 2, ..*site };
     let measured = talk.run(&mut swarm, &longer, Pace::Rate(rate))?;
-    let mut outcome = Outcome::of_load(DELIVERY, &measured, talk.meter).led_by("p99");
+    let mut outcome =
+        Outcome::of_load(DELIVERY, &measured, talk.meter).led_by("p99").noting(swarm.short_of.take());
     outcome.figures.push(Figure::neither("p99 before", "ms", undisturbed));
-    let cut_off = count - still_open(&mut swarm, (first..first + count).collect());
-    outcome.figures.push(Figure::neither("slow clients", "", count as f64));
-    outcome.figures.push(Figure::neither("of them cut off", "", cut_off as f64));
+    let cut_off = count - still_open(&mut swarm, slow);
+    outcome.figures.push(Figure::neither("slow clients", COUNT, count as f64));
+    outcome.figures.push(Figure::neither("of them cut off", COUNT, cut_off as f64));
     Ok(outcome)
 }
 

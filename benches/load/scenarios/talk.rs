@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::Site;
 use crate::dialects::{Dialect, Frame};
-use crate::ledger::{Delivered, Fault, Ledger};
+use crate::fault::Fault;
+use crate::ledger::{Delivered, Ledger};
 use crate::measure::{Latency, Measured, Meter, latency};
 use crate::swarm::{Clients, Handler, Swarm};
 
@@ -21,7 +22,7 @@ pub enum Pace {
 pub struct Talk<'d> {
     dialect: &'d dyn Dialect,
     pub ledger: Ledger,
-    /// For each room, who speaks in it, in turn.
+    /// For each room, who speaks in it, in turn. Nobody, where nobody was let in.
     speakers: Vec<Vec<u32>>,
     turns: Vec<usize>,
     /// Rooms in which a message has reached everybody.
@@ -59,7 +60,9 @@ impl<'d> Talk<'d> {
         self.lateness.reset();
         self.free.clear();
         if let Pace::Window(window) = pace {
-            self.free.extend((0..window).flat_map(|_| 0..self.speakers.len() as u32));
+            let rooms = || 0..self.speakers.len() as u32;
+            let with_speakers = |room: &u32| !self.speakers[*room as usize].is_empty();
+            self.free.extend((0..window).flat_map(|_| rooms().filter(with_speakers)));
         }
         while swarm.now() - begin < site.duration() && !enough(&self.meter) {
             let now = swarm.now();
@@ -77,8 +80,7 @@ impl<'d> Talk<'d> {
             } else if swarm.now() - last > site.patience() {
                 return Err(self.ledger.missing());
             }
-            self.meter.tick(swarm.now(), swarm.waited());
-            (site.progress)((swarm.now() - begin) as f64 / 1e9);
+            site.tick(&mut self.meter, swarm);
         }
         let measured = self.meter.stop(swarm.now(), swarm.waited());
         self.settle(swarm, site)?;
@@ -109,8 +111,9 @@ impl<'d> Talk<'d> {
         let turn = &mut self.turns[room as usize];
         let speaker = speakers[*turn];
         *turn = (*turn + 1) % speakers.len();
+        let names = self.ledger.names();
         let text = self.ledger.send(speaker, due);
-        self.dialect.send(speaker, room, text, clients.out(speaker as usize));
+        self.dialect.send(names.client(speaker), names.room(room), text, clients.out(speaker as usize));
     }
 }
 
@@ -136,7 +139,7 @@ impl Handler for Talk<'_> {
                 Ok(())
             }
             Frame::Done(quoted) => self.ledger.answered(id as u32, quoted),
-            Frame::Ping | Frame::Farewell(_) | Frame::Other => Ok(()),
+            _ => Ok(()),
         }
     }
 }

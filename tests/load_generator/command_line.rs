@@ -1,0 +1,114 @@
+//! What the load bench's command line takes, and what it refuses.
+
+use crate::options::{Call, Options, Target, parse};
+use crate::plan::SCENARIOS;
+use crate::transport::{Address, Via};
+
+fn call(line: &str) -> Result<Call, String> {
+    parse(line.split_whitespace().map(str::to_owned))
+}
+
+fn options(line: &str) -> Options {
+    match call(line) {
+        Ok(Call::Run(options)) => *options,
+        Ok(_) => panic!("{line}: not a run"),
+        Err(what) => panic!("{line}: {what}"),
+    }
+}
+
+fn refusal(line: &str) -> String {
+    call(line).err().unwrap_or_else(|| panic!("{line} was not refused"))
+}
+
+#[test]
+fn an_option_that_nothing_chosen_makes_use_of_is_refused() {
+    for (line, user) in [
+        ("fanout --rooms 5", "rooms-many"),
+        ("rooms --clients 5", "fanout"),
+        ("churn --window 5", "requests"),
+        ("idle --text 100", "fanout"),
+        ("fanout --slow 5", "slow"),
+        ("paced --bound 5", "capacity"),
+        ("start --seconds 5", "fanout"),
+        ("capacity --rate 5", "paced"),
+    ] {
+        let what = refusal(line);
+        assert!(what.contains("is not used") && what.contains(user), "{line}: {what}");
+    }
+    // One of them makes use of it.
+    assert_eq!(options("fanout rooms --rooms 5").sizes.rooms, Some(5));
+    assert_eq!(options("--bench --rooms 5").sizes.rooms, Some(5));
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_with_a_reason() {
+    for (line, reason) in [
+        ("--pid 5", "--connect"),
+        ("--connect 127.0.0.1:1 --parlor=--stats", "--connect"),
+        ("start --connect 127.0.0.1:1", "exclude"),
+        ("--connect unix:/x --via tcp", "does not fit"),
+        ("--connect http:127.0.0.1:1 --via tcp", "does not fit"),
+        ("--connect unix:/x --source 127.0.0.1", "not for Unix"),
+        ("--source here", "no IP address"),
+        ("--via tls", "not built"),
+        ("--via pigeon", "pigeon"),
+        ("--text 15", "16"),
+        ("--text 4097", "4096"),
+        ("--clients 0", "at least 1"),
+        ("--rounds 0", "at least 1"),
+        ("--seconds 0", "0.05"),
+        ("--against postgres", "postgres"),
+        ("--against before", "before"),
+        ("--compare a --compare b --rounds 3", "nothing is run"),
+        ("--compare a --compare b --compare c", "two"),
+        ("fan-out", "there is no scenario fan-out"),
+        ("--colour", "--help"),
+    ] {
+        let what = refusal(line);
+        assert!(what.contains(reason), "{line}: {what}");
+    }
+}
+
+#[test]
+fn where_to_connect_says_what_is_spoken() {
+    for (line, via) in [
+        ("--connect 127.0.0.1:1", Via::Tcp),
+        ("--connect 127.0.0.1:1 --via ws", Via::Ws),
+        ("--connect http:127.0.0.1:1", Via::Ws),
+        ("--connect unix:/run/parlor", Via::Unix),
+        ("--via unix", Via::Unix),
+        ("--smoke", Via::Tcp),
+    ] {
+        assert_eq!(options(line).via, via, "{line}");
+    }
+    let target = options("--connect unix:/run/parlor --pid 7").target;
+    assert!(matches!(target, Target::Running(Address::Unix(_), Some(7))));
+    // What needs a server of one's own is left out.
+    let names: Vec<&str> =
+        options("--connect 127.0.0.1:1").scenarios.iter().map(|scenario| scenario.name).collect();
+    assert_eq!(names.len(), SCENARIOS.len() - 1);
+    assert!(!names.contains(&"start"));
+}
+
+#[test]
+fn rounds_are_repeated_where_something_is_compared() {
+    for (line, rounds) in [("fanout", 1), ("--against redis", 3), ("--compare x", 3), ("--before x", 3)] {
+        assert_eq!(options(line).rounds, rounds, "{line}");
+    }
+}
+
+/// Servers are started in a folder of their own.
+#[test]
+fn programs_are_found_from_where_the_bench_was_called() {
+    let options = options("--binary target/parlor --before ../parlor");
+    assert!(options.binary.is_absolute() && options.before.is_some_and(|before| before.is_absolute()));
+}
+
+#[test]
+fn help_tells_of_every_scenario() {
+    let Ok(Call::Help(text)) = call("--help") else { panic!("no help") };
+    for scenario in &SCENARIOS {
+        assert!(text.contains(&format!("\n  {} ", scenario.name)), "{}", scenario.name);
+    }
+    assert!(text.lines().all(|line| line.chars().count() < 125));
+}

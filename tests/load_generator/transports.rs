@@ -1,0 +1,218 @@
+//! Over every transport everything arrives; and two generators can drive one server.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::stand_in::{FULL, StandIn, Vice, start_unix, start_web_socket};
+use super::{DEADLINE, site, usual};
+use crate::fault::Fault;
+use crate::scenarios::{Site, chat, churn::churn, requests::requests};
+use crate::servers::{Kind, Launch, Server};
+use crate::transport::{Address, Sources, Via};
+
+const SHORT: Duration = Duration::from_millis(300);
+
+/// Each of these checks every delivery by itself.
+fn all_goes_well(site: &Site<'_>) {
+    for outcome in
+        [chat::fanout(site, 20, 16), chat::rooms(site, 5, 4, 2), requests(site, 5, 4), churn(site, 5)]
+    {
+        let outcome = outcome.unwrap_or_else(|fault| panic!("{fault}"));
+        assert!(outcome.latency.is_some_and(|latency| !latency.is_empty()));
+    }
+}
+
+/// A folder that goes with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let folder = std::env::temp_dir().join(format!("parlor-generator-{name}-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        Folder(folder)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn over_a_unix_socket() {
+    let folder = Folder::new("unix");
+    let path = folder.0.join("socket");
+    let stand_in = start_unix(&path);
+    let address = Address::parse(&format!("unix:{}", path.display())).unwrap();
+    let sources = Sources::towards(&address, &[]);
+    all_goes_well(&site(address, Via::Unix, sources, SHORT));
+    assert!(stand_in.lock().unwrap().deliveries > 0);
+}
+
+fn over_web_socket(stand_in: StandIn, duration: Duration) -> Site<'static> {
+    let address = Address::Tcp(start_web_socket(stand_in).0);
+    let sources = Sources::towards(&address, &[]);
+    site(address, Via::Ws, sources, duration)
+}
+
+/// The other side's frames are tungstenite's.
+#[test]
+fn over_web_socket_to_another_implementation() {
+    all_goes_well(&over_web_socket(StandIn::default(), SHORT));
+}
+
+#[test]
+fn over_web_socket_with_long_messages() {
+    for text in [200, 4096] {
+        all_goes_well(&Site { text, ..over_web_socket(StandIn::default(), SHORT) });
+    }
+}
+
+#[test]
+fn over_web_socket_misbehaviour_is_found_too() {
+    let bad = StandIn::with_vice(Vice::Doubles, 3);
+    let outcome = chat::fanout(&over_web_socket(bad, DEADLINE), 20, 16);
+    assert!(matches!(outcome, Err(Fault::Repeated(_))), "{outcome:?}");
+}
+
+#[test]
+fn over_web_socket_a_full_server_is_understood() {
+    let full = StandIn::with_seats(9);
+    let outcome = chat::fanout(&over_web_socket(full, SHORT), 20, 4).unwrap();
+    assert!(outcome.notes.iter().any(|note| note.contains(FULL) && note.contains("with 9 clients")));
+}
+
+#[test]
+fn where_nobody_speaks_web_socket_that_is_said() {
+    let parlor = Running::start(&[]);
+    let site = site(parlor.address.clone(), Via::Ws, Sources::towards(&parlor.address, &[]), SHORT);
+    let fault = chat::fanout(&site, 3, 1).unwrap_err();
+    assert!(matches!(&fault, Fault::Lost(what) if what.contains("no WebSocket, but")), "{fault}");
+}
+
+fn launch(via: Via) -> Launch {
+    let binary = PathBuf::from(env!("CARGO_BIN_EXE_parlor"));
+    Launch { cpus: None, descriptors: 1000, via, binary, before: None, extra: Vec::new() }
+}
+
+#[test]
+fn the_bench_starts_parlor_on_tcp_and_unix() {
+    for via in [Via::Tcp, Via::Unix] {
+        let server = Server::start(Kind::Parlor, &launch(via)).unwrap();
+        let sources = Sources::towards(&server.address, &[]);
+        all_goes_well(&site(server.address.clone(), via, sources, SHORT));
+    }
+}
+
+/// With the part that speaks WebSocket, parlor is driven over it; without it, that is said.
+#[test]
+fn the_bench_starts_parlor_with_its_web_socket() {
+    match Server::start(Kind::Parlor, &launch(Via::Ws)) {
+        Ok(server) => {
+            let sources = Sources::towards(&server.address, &[]);
+            all_goes_well(&site(server.address.clone(), Via::Ws, sources, SHORT));
+        }
+        Err(error) => {
+            let version = Command::new(env!("CARGO_BIN_EXE_parlor")).arg("--version").output().unwrap();
+            let parts = String::from_utf8_lossy(&version.stdout).into_owned();
+            assert!(!parts.contains("web"), "{parts}: {error}");
+            assert!(error.to_string().contains("the server did not start"), "{error}");
+        }
+    }
+}
+
+/// The chat on node that parlor is compared with; passed over where node or its package is missing.
+#[test]
+fn the_chat_on_node_passes_the_same_checks() {
+    let launch = launch(Via::Tcp);
+    if let Err(missing) = Kind::Ws.is_there(&launch) {
+        assert!(std::env::var_os("PARLOR_DEMAND_PROGRAMS").is_none(), "{missing}");
+        eprintln!("passed over: {missing}");
+        return;
+    }
+    let server = Server::start(Kind::Ws, &launch).unwrap();
+    let sources = Sources::towards(&server.address, &[]);
+    all_goes_well(&site(server.address.clone(), Kind::Ws.via(Via::Tcp), sources, SHORT));
+}
+
+/// A parlor that runs by itself, as one that is given to `--connect`.
+struct Running {
+    child: Child,
+    address: Address,
+}
+
+impl Running {
+    fn start(options: &[&str]) -> Running {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_parlor"))
+            .args(["--listen", "127.0.0.1:0"])
+            .args(options)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        let address = loop {
+            line.clear();
+            assert!(log.read_line(&mut line).unwrap() > 0, "it ended before it listened");
+            if let Some((_, address)) = line.trim_end().split_once("listening on ") {
+                break Address::parse(address).unwrap();
+            }
+        };
+        // Somebody has to read the rest.
+        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        Running { child, address }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+const SERVER: &str = "PARLOR_GENERATORS_SERVER";
+
+/// Not a test by itself: one of the two generators of the next one, in a process of its own.
+#[test]
+#[ignore = "run by two_generators_drive_one_server"]
+fn a_generator() {
+    let Some(address) = std::env::var(SERVER).ok() else { return };
+    let Ok(Address::Tcp(address)) = Address::parse(&address) else { panic!("{address}") };
+    for _ in 0..2 {
+        all_goes_well(&usual(address, Duration::from_millis(400)));
+    }
+    println!("all went well");
+}
+
+/// Names, rooms and ports of the two must not meet; that they run at the same time is seen to by the length of each.
+#[test]
+fn two_generators_drive_one_server() {
+    let parlor = Running::start(&[]);
+    let start = || {
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "transports::a_generator", "--ignored", "--nocapture"])
+            .env(SERVER, parlor.address.to_string())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    for generator in [start(), start(), start()] {
+        let output = generator.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.contains("all went well"), "{said}{complaint}");
+    }
+}
+
+#[test]
+fn an_address_is_understood_or_refused() {
+    assert_eq!(Address::parse("unix:/run/a b"), Ok(Address::Unix(Path::new("/run/a b").into())));
+    assert!(matches!(Address::parse("127.0.0.1:7878"), Ok(Address::Tcp(_))));
+    assert!(Address::parse("unix:").is_err() && Address::parse("127.0.0.1").is_err());
+}
