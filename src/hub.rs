@@ -134,13 +134,7 @@ impl<T: Transport> Hub<T> {
     /// Takes a connection that has been accepted. One too many is told so and lingers. The number returned is the
     /// connection's until the end of the turn in which it is closed; events are told under it.
     pub fn connect(&mut self, transport: T, peer: Peer, now: Duration) -> ClientId {
-        self.now = now.into();
-        let client = self.connections.insert(Connection::new(transport, peer, now.into())) as ClientId;
-        self.counters.accepted += 1;
-        self.clients += 1;
-        self.dispatch.chat.connect(client);
-        // Counted first, so that a connection that is refused goes the way of all that are ended.
-        let from_there = self.count_address(&peer);
+        let (client, from_there) = self.insert(transport, peer, now);
         if self.stop_at.is_some() {
             self.disconnect(client, DisconnectReason::ShuttingDown);
         } else if self.clients > self.options.max_clients {
@@ -152,6 +146,24 @@ impl<T: Transport> Hub<T> {
             self.enter_deadline(client);
         }
         client
+    }
+
+    /// Takes a connection that has shown before that it is no client, to tell it why and end it.
+    pub fn refuse(&mut self, transport: T, peer: Peer, reason: DisconnectReason, now: Duration) -> ClientId {
+        let (client, _) = self.insert(transport, peer, now);
+        self.disconnect(client, reason);
+        client
+    }
+
+    /// A new connection, counted first, so that one that is refused goes the way of all that are ended. With it comes how
+    /// many its address has.
+    fn insert(&mut self, transport: T, peer: Peer, now: Duration) -> (ClientId, usize) {
+        self.now = now.into();
+        let client = self.connections.insert(Connection::new(transport, peer, now.into())) as ClientId;
+        self.counters.accepted += 1;
+        self.clients += 1;
+        self.dispatch.chat.connect(client);
+        (client, self.count_address(&peer))
     }
 
     /// Counts one more client for its address. How many that are; 0 if it does not matter.
@@ -260,6 +272,11 @@ impl<T: Transport> Hub<T> {
     /// Bytes allocated for what waits, and for long names: what `--max-memory` bounds.
     pub fn memory_bytes(&self) -> usize {
         self.memory.bytes() + self.dispatch.chat.long_name_bytes()
+    }
+
+    /// Where transports count what they allocate.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// Puts the connection on the list of those to be read from.

@@ -68,6 +68,8 @@ pub mod outbox;
 pub mod protocol;
 pub mod proxy;
 pub mod server;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod transport;
 #[cfg(feature = "web")]
 pub mod web;

@@ -12,6 +12,8 @@ mod listener;
 mod notify;
 mod signals;
 mod socket;
+#[cfg(feature = "tls")]
+mod tls;
 #[cfg(feature = "web")]
 mod web;
 
@@ -55,6 +57,8 @@ pub struct Server {
     addresses: Vec<Address>,
     signals: Option<Signals>,
     stopper: Stopper,
+    #[cfg(feature = "tls")]
+    certificates: Option<tls::Certificates>,
 }
 
 /// How a server came to its end.
@@ -106,6 +110,8 @@ impl Server {
         if options.listen.is_empty() {
             return Err(io::Error::new(ErrorKind::InvalidInput, "no address to listen on"));
         }
+        #[cfg(feature = "tls")]
+        let certificates = tls::Certificates::load(options)?;
         let poll = Poll::new()?;
         if let Some(signals) = &mut signals {
             poll.registry().register(signals.source(), SIGNALS, Interest::READABLE)?;
@@ -123,7 +129,16 @@ impl Server {
             }
         }
         let stopper = Stopper { wanted: Arc::default(), waker };
-        Ok(Server { options: options.clone(), poll, listeners, addresses, signals, stopper })
+        Ok(Server {
+            options: options.clone(),
+            poll,
+            listeners,
+            addresses,
+            signals,
+            stopper,
+            #[cfg(feature = "tls")]
+            certificates,
+        })
     }
 
     /// The addresses, with the ports that were really bound, in the order of the options; a name may
@@ -168,6 +183,8 @@ struct Loop {
     clock: Clock,
     #[cfg(feature = "web")]
     web: web::Web,
+    #[cfg(feature = "tls")]
+    certificates: Option<tls::Certificates>,
 }
 
 impl Loop {
@@ -187,6 +204,8 @@ impl Loop {
             clock: Clock::start(),
             #[cfg(feature = "web")]
             web: web::Web::new(&options),
+            #[cfg(feature = "tls")]
+            certificates: server.certificates,
         }
     }
 
@@ -216,6 +235,8 @@ impl Loop {
             #[cfg(feature = "web")]
             self.end_of_turn(now);
             self.tell_stats(now);
+            #[cfg(feature = "tls")]
+            self.look_at_certificates(now);
         }
         log::info!("stopped; {}", self.hub.counters());
         Ok(Ended { counters: self.hub.counters(), killed_by })
@@ -247,6 +268,11 @@ impl Loop {
         let entrance = self.entrance.wait(now);
         #[cfg(feature = "web")]
         let entrance = [entrance, self.web.wait(now)].into_iter().flatten().min();
+        #[cfg(feature = "tls")]
+        let stats = [stats, self.next_look_at_certificates().map(|at| at.saturating_sub(now))]
+            .into_iter()
+            .flatten()
+            .min();
         [hub, accept, entrance, stats].into_iter().flatten().min()
     }
 
@@ -258,6 +284,9 @@ impl Loop {
                     self.hub.log_counters();
                     self.hub.log_largest();
                 }
+                #[cfg(feature = "tls")]
+                Request::Reload => self.reload_certificates(),
+                #[cfg(not(feature = "tls"))]
                 Request::Reload => log::info!("SIGHUP: there is nothing to read again"),
                 Request::Stop { number, .. } if self.stopping => {
                     log::info!("stopping at once: a second signal");
