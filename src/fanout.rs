@@ -307,3 +307,6 @@ impl Fanout {
         bytes + batches.values().sum::<usize>()
     }
 }
+
+#[cfg(test)]
+mod tests;

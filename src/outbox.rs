@@ -69,6 +69,8 @@ pub struct Outbox {
     pieces: VecDeque<Piece>,
     own_bytes: usize,
     others_bytes: usize,
+    /// Bytes that the transport has taken and holds.
+    held: usize,
     /// The first line has begun to go out.
     mid_line: bool,
     /// How far the client has got the batch of the room that speaks; 0 is not at all in this turn.
@@ -127,6 +129,7 @@ impl Outbox {
             pieces: VecDeque::new(),
             own_bytes: 0,
             others_bytes: 0,
+            held: 0,
             mid_line: false,
             got: 0,
             listed: false,
@@ -337,7 +340,7 @@ impl Outbox {
     pub fn reset(&mut self, may_be_large: bool) {
         let (bytes, pieces) = if may_be_large { LARGE_SPARE } else { SPARE };
         self.mid_line = false;
-        (self.got, self.listed) = (0, false);
+        (self.got, self.listed, self.held, self.has_waited) = (0, false, 0, false);
         self.pieces.clear();
         self.pieces.shrink_to(pieces);
         self.lines.clear();
@@ -356,11 +359,17 @@ impl Outbox {
         self.lines.capacity() > SPARE.0 || self.pieces.capacity() > SPARE.1
     }
 
+    /// The transport holds so many bytes of what it has taken. They count as memory.
+    pub fn set_held(&mut self, bytes: usize) {
+        self.held = bytes;
+        self.recount();
+    }
+
     /// Tells [`Memory`] what is allocated.
     pub fn recount(&mut self) {
-        let pieces = self.pieces.capacity() * size_of::<Piece>();
-        let counted = if self.is_empty() { 0 } else { size_of::<Outbox>() + self.lines.capacity() + pieces };
-        self.counted.set(counted);
+        let queue = self.lines.capacity() + self.pieces.capacity() * size_of::<Piece>();
+        let queue = if self.is_empty() { 0 } else { size_of::<Outbox>() + queue };
+        self.counted.set(queue + self.held);
     }
 
     /// Whether nothing waits.
@@ -373,12 +382,17 @@ impl Outbox {
         self.own_bytes + self.others_bytes
     }
 
-    /// Of them, those that the client has caused itself.
+    /// And those with them that the transport holds.
+    pub fn unsent_bytes(&self) -> usize {
+        self.len() + self.held
+    }
+
+    /// Of those that wait here, what the client has caused itself.
     pub fn own_bytes(&self) -> usize {
         self.own_bytes
     }
 
-    /// Of them, messages of others.
+    /// And messages of others.
     pub fn others_bytes(&self) -> usize {
         self.others_bytes
     }
@@ -423,3 +437,6 @@ impl Outbox {
 fn ends_mid_line(lines: &[u8], at: usize) -> bool {
     at > 0 && lines.get(at - 1) != Some(&b'\n')
 }
+
+#[cfg(test)]
+mod tests;

@@ -282,7 +282,7 @@ impl<T: Transport> Hub<T> {
         for (slot, connection) in &self.connections {
             let client = slot as ClientId;
             let outbox = self.dispatch.fanout.waiting(client);
-            let holds = outbox.map_or(0, |outbox| outbox.len() + outbox.allocated_bytes())
+            let holds = outbox.map_or(0, |outbox| outbox.unsent_bytes() + outbox.allocated_bytes())
                 + connection.input.as_ref().map_or(0, |input| input.allocated_bytes())
                 + self.dispatch.chat.long_name_bytes_of(client);
             if holds > 0 && connection.phase != Phase::Closed {
@@ -310,7 +310,7 @@ impl<T: Transport> Hub<T> {
         if self.has_little_memory()
             && let Some(connection) = self.connections.get(client as usize)
             && matches!(connection.phase, Phase::Lingering { .. })
-            && self.dispatch.fanout.waiting(client).is_some_and(|outbox| outbox.len() > LAST_WORDS_BYTES)
+            && self.dispatch.fanout.waiting(client).is_some_and(|outbox| outbox.unsent_bytes() > LAST_WORDS_BYTES)
         {
             self.close(client);
         }

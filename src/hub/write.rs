@@ -95,6 +95,7 @@ impl<T: Transport> Hub<T> {
         } else {
             outbox.is_empty()
         };
+        outbox.set_held(connection.transport.held());
         self.counters.writes += u64::from(written.calls);
         self.counters.bytes_written += written.bytes as u64;
         if let Phase::Finishing { progress_at } = &mut connection.phase

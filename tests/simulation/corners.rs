@@ -84,7 +84,8 @@ impl Crowd {
 
     /// One turn. What it has written is within the bounds.
     fn turn(&mut self) {
-        (self.writes.set(0), self.bytes.set(0));
+        self.writes.set(0);
+        self.bytes.set(0);
         self.hub.turn(NOW);
         let (writes, bytes) = (self.writes.get(), self.bytes.get());
         assert!(writes <= WRITES_MAX && bytes <= BYTES_MAX, "{writes} writes of {bytes} bytes in one turn");

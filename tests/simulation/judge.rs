@@ -424,7 +424,7 @@ impl Simulation {
             return;
         }
         // There is no room for what remains of a long line.
-        if self.has_little_memory() && !client.unfinished.is_empty() {
+        if self.has_little_memory() && (!client.unfinished.is_empty() || client.socket().held > 0) {
             return;
         }
         let is_told = client.last_words.is_some();
