@@ -20,8 +20,8 @@
 //!
 //! # The life of one message
 //!
-//! Alice, Bob and Cem are in the room `hall`. Bob sends
-//! `{"action": "SEND MESSAGE", "room_id": "hall", "text": "hi"}`. One turn of the loop does all that follows:
+//! Alice, Bob and Cem are in the room `hall`. Bob sends `{"action": "SEND MESSAGE", "room_id": "hall", "text": "hi"}`.
+//! One turn of the loop does all that follows:
 //!
 //! ```text
 //!      Bob's socket                                     the sockets of  Alice   Cem   Bob
@@ -50,20 +50,21 @@
 //!
 //! 1. `Loop::run` waits in `Poll::poll`. Every socket is registered once, edge-triggered: an event says that something
 //!    has changed, and says it once.
-//! 2. [`Hub::event`](hub::Hub::event) only makes a note: Bob's connection goes on the list of those to be read from. When
-//!    all events of this poll are noted, [`Hub::turn`](hub::Hub::turn) does the work.
-//! 3. `read_ready` takes the connections from that list. [`Transport::receive`](transport::Transport::receive) reads once,
-//!    into one buffer that all clients share, and tells whether there may be more.
-//! 4. [`Lines::next`](lines::Lines::next) finds the line ends. Only an unfinished line is copied, and kept for its client.
-//! 5. [`Dispatch::execute`](dispatch::Dispatch::execute) turns the line into a request, and carries it out on the tables
-//!    ([`Chat`](chat::Chat)). [`Fanout::reply`](fanout::Fanout::reply) appends the RESPONSE to Bob's
+//! 2. [`Hub::event`](hub::Hub::event) only makes a note: Bob's connection goes on the list of those to be read from.
+//!    When all events of this poll are noted, [`Hub::turn`](hub::Hub::turn) does the work.
+//! 3. `read_ready` takes the connections from that list. [`Transport::receive`](transport::Transport::receive) reads
+//!    once, into one buffer that all clients share, and tells whether there may be more.
+//! 4. [`Lines::next`](lines::Lines::next) finds the line ends. Only an unfinished line is copied, and kept for its
+//!    client.
+//! 5. [`Dispatch::execute`](dispatch::Dispatch::execute) turns the line into a request, and carries it out on the
+//!    tables ([`Chat`](chat::Chat)). [`Fanout::reply`](fanout::Fanout::reply) appends the RESPONSE to Bob's
 //!    [`Outbox`](outbox::Outbox). [`Fanout::say`](fanout::Fanout::say) encodes the message once, into the
 //!    [`Batch`](batch::Batch) of the room; Bob's outbox gets a *range* of that batch, behind his RESPONSE. Nothing has
 //!    been written yet.
-//! 6. When all have been read, `write_to_room` walks the members of the room that spoke last. Alice and Cem have nothing
-//!    else to get, so they are written to straight from the batch.
-//! 7. `write_list` writes to everybody who has an outbox: Bob gets RESPONSE and message in one `write`. What a socket does
-//!    not take stays in the outbox, and goes on when an event says that there is room.
+//! 6. When all have been read, `write_to_room` walks the members of the room that spoke last. Alice and Cem have
+//!    nothing else to get, so they are written to straight from the batch.
+//! 7. `write_list` writes to everybody who has an outbox: Bob gets RESPONSE and message in one `write`. What a socket
+//!    does not take stays in the outbox, and goes on when an event says that there is room.
 //! 8. `expire` looks at time-outs that have come up, and `reap` frees the slots of connections that were closed.
 //!
 //! What `strace` shows of it (descriptors 8, 9 and 10 are Alice, Bob and Cem; lines are folded here):
@@ -82,34 +83,35 @@
 //! epoll_wait(5, ...                                                                                the next turn
 //! ```
 //!
-//! One `recvfrom` and three `sendto`: that is all that the kernel is asked for. 60 bytes read into a buffer of 65536 mean
-//! that the socket is empty, so nobody asks again. To see it yourself:
-//! `strace -s 200 -e trace=network,epoll_wait target/release/parlor`.
+//! One `recvfrom` and three `sendto`: that is all that the kernel is asked for. 60 bytes read into a buffer of 65536
+//! mean that the socket is empty, so nobody asks again. To see it yourself: `strace -s 200 -e trace=network,epoll_wait
+//! target/release/parlor`.
 //!
 //! # Why everybody hears one order
 //!
-//! Each member remembers how far it has got the batch of the room that speaks. Before a client gets a line of its own it is
-//! *caught up*: the part of the batch that it has not got is queued first. When another room speaks, when somebody joins or
-//! leaves, and at the end of the turn, the batch is *sealed*: all who are in the room get queued what they have not got.
-//! So each queue has its lines in the order in which they were caused. [`fanout`] begins with an example of three people.
+//! Each member remembers how far it has got the batch of the room that speaks. Before a client gets a line of its own
+//! it is *caught up*: the part of the batch that it has not got is queued first. When another room speaks, when
+//! somebody joins or leaves, and at the end of the turn, the batch is *sealed*: all who are in the room get queued what
+//! they have not got. So each queue has its lines in the order in which they were caused. [`fanout`] begins with an
+//! example of three people.
 //!
 //! # What bounds memory
 //!
 //! - An idle client owns one record ([`Connection`](connection::Connection)) and its entries in the tables, no buffer.
 //! - Input: at most one line and one read for a client. Where a client's own replies wait, it is not read from.
-//! - Output: others' messages up to `--max-pending` for a client. The bytes of a batch are there once, however many wait
-//!   for them; each who waits has ranges of it.
+//! - Output: others' messages up to `--max-pending` for a client. The bytes of a batch are there once, however many
+//!   wait for them; each who waits has ranges of it.
 //! - All together: every buffer is counted in [`Memory`](batch::Memory). Past `--max-memory` the client for which most
 //!   waits is disconnected, until the rest fits.
 //!
 //! # The modules, in reading order
 //!
-//! None knows those that come after it, but for the values of [`options`]. Each can be read, tested and benchmarked without
-//! them.
+//! None knows those that come after it, but for the values of [`options`]. Each can be read, tested and benchmarked
+//! without them.
 //!
 //! 1. [`lines`]: bytes become lines, with a limit.
-//! 2. [`protocol`]: the wire. A line becomes a request (`request.rs`, `parameters.rs`, and `plain.rs`, a fast path that can
-//!    be deleted); which names are allowed (`nickname.rs`); escapes (`text.rs`); what the server says (`reply.rs`,
+//! 2. [`protocol`]: the wire. A line becomes a request (`request.rs`, `parameters.rs`, and `plain.rs`, a fast path that
+//!    can be deleted); which names are allowed (`nickname.rs`); escapes (`text.rs`); what the server says (`reply.rs`,
 //!    `disconnect.rs`); connections that begin with HTTP, TLS or a PROXY header (`foreign.rs`).
 //! 3. [`chat`]: who is who and who is where, in two tables.
 //! 4. [`transport`]: the contract between the hub and a socket.
@@ -119,8 +121,8 @@
 //! 7. [`dispatch`]: a request is carried out. No I/O.
 //! 8. [`deadlines`], [`ip_key`] and [`connection`]: time-outs of all kinds; what counts as one address; one client.
 //! 9. [`hub`]: every connection, and what a turn does with them: `read.rs`, `write.rs`, `end.rs`, `report.rs`.
-//! 10. [`proxy`] and [`server`]: the PROXY header; the poll loop, the listeners, the signals. The server is the one place
-//!     that polls and looks at the clock.
+//! 10. [`proxy`] and [`server`]: the PROXY header; the poll loop, the listeners, the signals. The server is the one
+//!     place that polls and looks at the clock.
 //! 11. [`options`] and [`logging`]: the command line, and where the log goes. `main.rs` puts it all together.
 //!
 //! All modules are public, so that tests and benches can reach each by itself; what a user of the crate needs is at the
@@ -139,19 +141,19 @@
 //!
 //! From easy to hard. `cargo test --test simulation --test protocol` tells whether all promises still hold.
 //!
-//! 1. **Break the order.** Take the call of `catch_up` out of [`Fanout::reply`](fanout::Fanout::reply). Say first who will
-//!    hear what too late, then run the tests. Begin with the example at the head of `src/fanout.rs`.
+//! 1. **Break the order.** Take the call of `catch_up` out of [`Fanout::reply`](fanout::Fanout::reply). Say first who
+//!    will hear what too late, then run the tests. Begin with the example at the head of `src/fanout.rs`.
 //! 2. **Count something.** Let `--stats` and SIGUSR1 also tell the longest text that was sent. Begin with
 //!    [`RequestCounters`](dispatch::RequestCounters) in `src/dispatch.rs` and its way to the log, `src/hub/report.rs`.
 //! 3. **A fifth action**, `WHO IS HERE`: the reply names the members of a room. Begin with
-//!    [`Request`](protocol::Request) in `src/protocol/request.rs`, then `apply` in `src/dispatch.rs`; teach it to the model in
-//!    `tests/model` too. How long may the reply become, and what must bound it?
-//! 4. **The latest messages for those who join.** A room keeps its last 20 messages, and JOIN ROOM sends them behind its
-//!    reply. Begin with `apply` and [`Fanout::seal_room`](fanout::Fanout::seal_room). A [`Batch`](batch::Batch) can be
-//!    kept by cloning its handle; where does that memory count, and what lets go of it when there is too little?
-//! 5. **Completions instead of readiness.** Nearly all CPU time goes into `write`. Let one `io_uring` submit all writes of a
-//!    turn in one system call. Begin with [`Transport`](transport::Transport), `write_to_room` in `src/hub/write.rs` and
-//!    `src/server.rs`. Which bytes may not move until the kernel is done with them? Measure with
+//!    [`Request`](protocol::Request) in `src/protocol/request.rs`, then `apply` in `src/dispatch.rs`; teach it to the
+//!    model in `tests/model` too. How long may the reply become, and what must bound it?
+//! 4. **The latest messages for those who join.** A room keeps its last 20 messages, and JOIN ROOM sends them behind
+//!    its reply. Begin with `apply` and [`Fanout::seal_room`](fanout::Fanout::seal_room). A [`Batch`](batch::Batch) can
+//!    be kept by cloning its handle; where does that memory count, and what lets go of it when there is too little?
+//! 5. **Completions instead of readiness.** Nearly all CPU time goes into `write`. Let one `io_uring` submit all writes
+//!    of a turn in one system call. Begin with [`Transport`](transport::Transport), `write_to_room` in
+//!    `src/hub/write.rs` and `src/server.rs`. Which bytes may not move until the kernel is done with them? Measure with
 //!    `cargo bench --bench load -- fanout-single rooms --before target/release/parlor-of-before`.
 
 #![forbid(unsafe_code)]
