@@ -164,6 +164,8 @@ pub mod budget;
 pub mod chat;
 #[cfg(feature = "chat")]
 pub mod client;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 pub mod connection;
 pub mod deadlines;
 pub mod dispatch;
