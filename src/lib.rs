@@ -164,6 +164,8 @@ pub mod budget;
 pub mod chat;
 #[cfg(feature = "chat")]
 pub mod client;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 pub mod connection;
 pub mod deadlines;
 pub mod dispatch;
@@ -177,7 +179,11 @@ pub mod outbox;
 pub mod protocol;
 pub mod proxy;
 pub mod server;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod transport;
+#[cfg(feature = "web")]
+pub mod web;
 
 pub use hub::Counters;
 pub use options::{Listen, Options};
