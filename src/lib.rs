@@ -126,7 +126,15 @@
 //! 11. [`options`] and [`logging`]: the command line, and where the log goes. `main.rs` puts it all together.
 //!
 //! All modules are public, so that tests and benches can reach each by itself; what a user of the crate needs is at the
-//! root. Optional parts, each behind a cargo feature, stand on the contract in [`transport`].
+//! root.
+//!
+//! The optional parts, each behind the cargo feature of its name. The default build has nothing of them, and each meets
+//! the rest in a few marked lines of `transport`, `options`, `server` and `dispatch`:
+//!
+//! - `web`: the page, WebSocket, health and metrics. WebSocket is one more [`Transport`](transport::Transport).
+//! - `tls`: likewise; it stands between a socket and the lines.
+//! - `cluster`: several nodes as one server. A request can then also end in a question to Redis.
+//! - `client`, with the feature `chat`: a client's half of the protocol, for `parlor-chat`.
 //!
 //! # What holds everywhere
 //!
