@@ -56,6 +56,9 @@ pub enum Reading {
     Throttled,
     /// It waits until the client has taken more of what it has caused itself.
     HeldBack,
+    /// It waits until the engine that joins several nodes has answered.
+    #[cfg(feature = "cluster")]
+    Asking,
 }
 
 impl Reading {

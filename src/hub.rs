@@ -16,6 +16,8 @@
 //! turn. What is logged and counted on the way is in `hub/report.rs`.
 
 mod end;
+#[cfg(feature = "cluster")]
+mod link;
 mod read;
 mod report;
 mod write;
@@ -134,13 +136,12 @@ impl<T: Transport> Hub<T> {
     /// Takes a connection that has been accepted. One too many is told so and lingers. The number returned is the
     /// connection's until the end of the turn in which it is closed; events are told under it.
     pub fn connect(&mut self, transport: T, peer: Peer, now: Duration) -> ClientId {
-        self.now = now.into();
-        let client = self.connections.insert(Connection::new(transport, peer, now.into())) as ClientId;
-        self.counters.accepted += 1;
-        self.clients += 1;
-        self.dispatch.chat.connect(client);
-        // Counted first, so that a connection that is refused goes the way of all that are ended.
-        let from_there = self.count_address(&peer);
+        let (client, from_there) = self.insert(transport, peer, now);
+        #[cfg(feature = "cluster")]
+        if !self.is_linked() && self.stop_at.is_none() {
+            self.disconnect(client, DisconnectReason::ClusterLinkLost);
+            return client;
+        }
         if self.stop_at.is_some() {
             self.disconnect(client, DisconnectReason::ShuttingDown);
         } else if self.clients > self.options.max_clients {
@@ -152,6 +153,26 @@ impl<T: Transport> Hub<T> {
             self.enter_deadline(client);
         }
         client
+    }
+
+    /// Takes a connection that has shown before that it is no client, to tell it why and end it.
+    pub fn refuse(&mut self, transport: T, peer: Peer, reason: DisconnectReason, now: Duration) -> ClientId {
+        let (client, _) = self.insert(transport, peer, now);
+        self.disconnect(client, reason);
+        client
+    }
+
+    /// A new connection, counted first, so that one that is refused goes the way of all that are ended. With it comes how
+    /// many its address has.
+    fn insert(&mut self, transport: T, peer: Peer, now: Duration) -> (ClientId, usize) {
+        self.now = now.into();
+        let client = self.connections.insert(Connection::new(transport, peer, now.into())) as ClientId;
+        self.counters.accepted += 1;
+        self.clients += 1;
+        self.dispatch.chat.connect(client);
+        #[cfg(feature = "cluster")]
+        self.dispatch.admit(client);
+        (client, self.count_address(&peer))
     }
 
     /// Counts one more client for its address. How many that are; 0 if it does not matter.
@@ -194,8 +215,10 @@ impl<T: Transport> Hub<T> {
     pub fn turn(&mut self, now: Duration) {
         self.now = now.into();
         self.dispatch.fanout.budget.renew();
+        #[cfg(feature = "cluster")]
+        self.hear_engine();
         // What the last turn could not write goes first.
-        if !self.writes_are_left {
+        if self.may_read() {
             self.read_ready();
         }
         self.flush();
@@ -207,13 +230,26 @@ impl<T: Transport> Hub<T> {
         self.check_turn();
     }
 
+    /// Whether clients are read from in this turn.
+    fn may_read(&self) -> bool {
+        #[cfg(feature = "cluster")]
+        if self.is_engine_first() {
+            return false;
+        }
+        !self.writes_are_left
+    }
+
     /// How long the loop may wait for events: not at all when somebody is still ready, until the next time-out, or for
     /// ever (`None`).
     pub fn wait(&self, now: Duration) -> Option<Duration> {
-        if !self.ready.is_empty() || self.dispatch.fanout.has_list() {
+        if !self.ready.is_empty() && self.may_read() || self.dispatch.fanout.has_list() {
             return Some(Duration::ZERO);
         }
-        let deadlines = [self.deadlines.next().map(Duration::from), self.log_limiter.next_deadline()];
+        #[cfg(feature = "cluster")]
+        let engine = self.engine_deadline().map(Duration::from);
+        #[cfg(not(feature = "cluster"))]
+        let engine = None;
+        let deadlines = [self.deadlines.next().map(Duration::from), self.log_limiter.next_deadline(), engine];
         deadlines.into_iter().flatten().min().map(|deadline| deadline.saturating_sub(now))
     }
 
@@ -249,6 +285,10 @@ impl<T: Transport> Hub<T> {
 
     /// Whether no connection is left.
     pub fn is_empty(&self) -> bool {
+        #[cfg(feature = "cluster")]
+        if self.is_leaving_cluster() {
+            return false;
+        }
         self.connections.is_empty()
     }
 
@@ -260,6 +300,11 @@ impl<T: Transport> Hub<T> {
     /// Bytes allocated for what waits, and for long names: what `--max-memory` bounds.
     pub fn memory_bytes(&self) -> usize {
         self.memory.bytes() + self.dispatch.chat.long_name_bytes()
+    }
+
+    /// Where transports count what they allocate.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// Puts the connection on the list of those to be read from.
@@ -288,6 +333,10 @@ impl<T: Transport> Hub<T> {
         self.dispatch.chat.check();
         self.check_turn();
         let mut held = self.dispatch.fanout.check();
+        #[cfg(feature = "cluster")]
+        {
+            held += self.check_node();
+        }
         let (mut clients, mut active, mut lingering) = (0, 0, 0);
         for (slot, connection) in &self.connections {
             let client = slot as ClientId;

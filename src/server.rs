@@ -12,6 +12,8 @@ mod listener;
 mod notify;
 mod signals;
 mod socket;
+#[cfg(feature = "tls")]
+mod tls;
 #[cfg(feature = "web")]
 mod web;
 
@@ -24,6 +26,8 @@ use mio::event::Event as PollEvent;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::chat::ClientId;
+#[cfg(feature = "cluster")]
+use crate::cluster::{Link, Node};
 use crate::hub::{Counters, Hub};
 use crate::options::Options;
 use crate::transport::Event;
@@ -46,6 +50,8 @@ const FIRST_LISTENER: usize = usize::MAX / 2;
 const FIRST_WAITING: usize = FIRST_LISTENER + usize::MAX / 8;
 const WAKER: Token = Token(usize::MAX - 1);
 const SIGNALS: Token = Token(usize::MAX - 2);
+#[cfg(feature = "cluster")]
+const ENGINE: Token = Token(usize::MAX - 3);
 
 /// A server that is bound, and accepts connections from the moment that it [runs](Server::run).
 pub struct Server {
@@ -55,6 +61,10 @@ pub struct Server {
     addresses: Vec<Address>,
     signals: Option<Signals>,
     stopper: Stopper,
+    #[cfg(feature = "tls")]
+    certificates: Option<tls::Certificates>,
+    #[cfg(feature = "cluster")]
+    cluster: Option<(Link, Node)>,
 }
 
 /// How a server came to its end.
@@ -106,6 +116,8 @@ impl Server {
         if options.listen.is_empty() {
             return Err(io::Error::new(ErrorKind::InvalidInput, "no address to listen on"));
         }
+        #[cfg(feature = "tls")]
+        let certificates = tls::Certificates::load(options)?;
         let poll = Poll::new()?;
         if let Some(signals) = &mut signals {
             poll.registry().register(signals.source(), SIGNALS, Interest::READABLE)?;
@@ -123,7 +135,18 @@ impl Server {
             }
         }
         let stopper = Stopper { wanted: Arc::default(), waker };
-        Ok(Server { options: options.clone(), poll, listeners, addresses, signals, stopper })
+        Ok(Server {
+            #[cfg(feature = "cluster")]
+            cluster: Link::open(options)?,
+            options: options.clone(),
+            poll,
+            listeners,
+            addresses,
+            signals,
+            stopper,
+            #[cfg(feature = "tls")]
+            certificates,
+        })
     }
 
     /// The addresses, with the ports that were really bound, in the order of the options; a name may
@@ -149,7 +172,7 @@ impl Server {
         if self.signals.is_some() {
             notify::notify(notify::READY);
         }
-        Loop::new(self).run()
+        Loop::new(self)?.run()
     }
 }
 
@@ -168,14 +191,29 @@ struct Loop {
     clock: Clock,
     #[cfg(feature = "web")]
     web: web::Web,
+    #[cfg(feature = "tls")]
+    certificates: Option<tls::Certificates>,
+    #[cfg(feature = "cluster")]
+    link: Option<Link>,
 }
 
 impl Loop {
-    fn new(server: Server) -> Loop {
+    fn new(server: Server) -> io::Result<Loop> {
         let Server { options, poll, listeners, signals, stopper, .. } = server;
-        Loop {
+        #[cfg_attr(not(feature = "cluster"), allow(unused_mut))]
+        let mut hub = Hub::new(&options);
+        #[cfg(feature = "cluster")]
+        let link = match server.cluster {
+            Some((mut link, node)) => {
+                link.register(poll.registry(), ENGINE)?;
+                hub.join_cluster(node);
+                Some(link)
+            }
+            None => None,
+        };
+        Ok(Loop {
             poll,
-            hub: Hub::new(&options),
+            hub,
             listeners,
             back_off: BackOff::default(),
             entrance: Entrance::default(),
@@ -187,7 +225,11 @@ impl Loop {
             clock: Clock::start(),
             #[cfg(feature = "web")]
             web: web::Web::new(&options),
-        }
+            #[cfg(feature = "tls")]
+            certificates: server.certificates,
+            #[cfg(feature = "cluster")]
+            link,
+        })
     }
 
     fn run(mut self) -> io::Result<Ended> {
@@ -204,6 +246,8 @@ impl Loop {
                 match event.token() {
                     WAKER => {}
                     SIGNALS => killed_by = self.take_signals(now),
+                    #[cfg(feature = "cluster")]
+                    ENGINE => self.link.iter_mut().for_each(|link| link.event(event)),
                     token => self.dispatch(token, event, now),
                 }
             }
@@ -212,10 +256,16 @@ impl Loop {
             }
             self.let_in(now);
             self.accept(now);
+            #[cfg(feature = "cluster")]
+            self.before_turn();
             self.hub.turn(now);
             #[cfg(feature = "web")]
             self.end_of_turn(now);
+            #[cfg(feature = "cluster")]
+            self.after_turn();
             self.tell_stats(now);
+            #[cfg(feature = "tls")]
+            self.look_at_certificates(now);
         }
         log::info!("stopped; {}", self.hub.counters());
         Ok(Ended { counters: self.hub.counters(), killed_by })
@@ -238,6 +288,22 @@ impl Loop {
         }
     }
 
+    /// What has come from the engine goes to the hub, before its turn.
+    #[cfg(feature = "cluster")]
+    fn before_turn(&mut self) {
+        if let (Some(link), Some(node)) = (&mut self.link, self.hub.node_mut()) {
+            link.before_turn(node, self.poll.registry(), ENGINE);
+        }
+    }
+
+    /// What the turn has asked goes out to the engine.
+    #[cfg(feature = "cluster")]
+    fn after_turn(&mut self) {
+        if let (Some(link), Some(node)) = (&mut self.link, self.hub.node_mut()) {
+            link.after_turn(node);
+        }
+    }
+
     /// How long the poll may wait.
     fn wait(&self) -> Option<Duration> {
         let now = self.clock.now();
@@ -247,7 +313,16 @@ impl Loop {
         let entrance = self.entrance.wait(now);
         #[cfg(feature = "web")]
         let entrance = [entrance, self.web.wait(now)].into_iter().flatten().min();
-        [hub, accept, entrance, stats].into_iter().flatten().min()
+        #[cfg(feature = "tls")]
+        let stats = [stats, self.next_look_at_certificates().map(|at| at.saturating_sub(now))]
+            .into_iter()
+            .flatten()
+            .min();
+        #[cfg(feature = "cluster")]
+        let link = self.link.as_ref().and_then(|link| link.wait(self.hub.node()?));
+        #[cfg(not(feature = "cluster"))]
+        let link = None;
+        [hub, accept, entrance, stats, link].into_iter().flatten().min()
     }
 
     /// Acts on the signals that have come. The number of the one that ends the server at once, if one does.
@@ -258,6 +333,9 @@ impl Loop {
                     self.hub.log_counters();
                     self.hub.log_largest();
                 }
+                #[cfg(feature = "tls")]
+                Request::Reload => self.reload_certificates(),
+                #[cfg(not(feature = "tls"))]
                 Request::Reload => log::info!("SIGHUP: there is nothing to read again"),
                 Request::Stop { number, .. } if self.stopping => {
                     log::info!("stopping at once: a second signal");

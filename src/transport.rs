@@ -91,6 +91,12 @@ pub trait Transport {
         0
     }
 
+    /// Bytes allocated for input that waits in the transport. It counts them in the hub's
+    /// [`Memory`](crate::batch::Memory) itself; here it tells for whom they are.
+    fn input_bytes(&self) -> usize {
+        0
+    }
+
     /// Sends what is held. Whether nothing is held any more; if not, an event will tell when there is room.
     ///
     /// # Errors

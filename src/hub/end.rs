@@ -10,7 +10,7 @@ use crate::protocol::DisconnectReason;
 use crate::transport::{End, Transport};
 
 /// The longest that a connection which the server ends is kept for its last words.
-const LINGER: Duration = Duration::from_secs(5);
+pub(super) const LINGER: Duration = Duration::from_secs(5);
 
 /// The most connections that are kept for their last words, beside the clients; past it the oldest is closed.
 pub const LINGERING_MAX: usize = 1024;
@@ -62,9 +62,19 @@ impl<T: Transport> Hub<T> {
         }
         self.dispatch.say_why(client, reason);
         self.linger(client, Some(reason));
-        if self.stop_at.is_none() && self.lingering_len > LINGERING_MAX {
+        if self.stop_at.is_none() && self.lingering_len > self.lingering_max() {
             self.close_oldest_lingering();
         }
+    }
+
+    /// How many connections are kept for their last words.
+    fn lingering_max(&self) -> usize {
+        // All clients of a node that has lost its engine are told so at once.
+        #[cfg(feature = "cluster")]
+        if self.is_telling_all() {
+            return LINGERING_MAX + self.options.max_clients;
+        }
+        LINGERING_MAX
     }
 
     /// What still comes from this connection is thrown away from here on.
@@ -173,6 +183,8 @@ impl<T: Transport> Hub<T> {
                 Reading::Throttled => Some(self.throttled_until(client)),
                 // Whoever waits for the server, or is held back, is not idle.
                 Reading::Queued | Reading::LastLook | Reading::HeldBack => None,
+                #[cfg(feature = "cluster")]
+                Reading::Asking => None,
                 Reading::Idle => [self.idle_at(client), self.ping_at(client)].into_iter().flatten().min(),
             },
             Phase::Finishing { progress_at } => {
@@ -284,8 +296,14 @@ impl<T: Transport> Hub<T> {
         for (slot, connection) in &self.connections {
             let client = slot as ClientId;
             let outbox = self.dispatch.fanout.waiting(client);
+            #[cfg(feature = "cluster")]
+            let parked = self.parked_bytes(client);
+            #[cfg(not(feature = "cluster"))]
+            let parked = 0;
             let holds = outbox.map_or(0, |outbox| outbox.unsent_bytes() + outbox.allocated_bytes())
+                + parked
                 + connection.input.as_ref().map_or(0, |input| input.allocated_bytes())
+                + connection.transport.input_bytes()
                 + self.dispatch.chat.long_name_bytes_of(client);
             if holds > 0 && connection.phase != Phase::Closed {
                 holders.push((holds, client));
@@ -325,7 +343,10 @@ impl<T: Transport> Hub<T> {
     /// Stops: nobody is read from any more, everybody gets what waits and a last line, for at most `--drain`.
     pub fn stop(&mut self, now: Duration) {
         self.now = now.into();
-        let stop_at = self.now + self.options.drain;
+        let asked_at = self.now;
+        #[cfg(feature = "cluster")]
+        let Some(asked_at) = self.leave_cluster(asked_at) else { return };
+        let stop_at = asked_at + self.options.drain;
         self.stop_at = Some(stop_at);
         let clients: Vec<ClientId> = self.connections.iter().map(|(slot, _)| slot as ClientId).collect();
         for client in clients {

@@ -100,7 +100,7 @@ impl Loop {
         let error = match listener.accept() {
             Ok((socket, peer)) => {
                 let (behind_proxy, spoken) = (listener.is_behind_proxy(), listener.spoken());
-                match self.take_in(Entrant { socket, peer, spoken }, behind_proxy, now) {
+                match self.take_in(Entrant { socket, peer, spoken, reason: None }, behind_proxy, now) {
                     Ok(()) => {
                         self.back_off.own_faults = 0;
                         return true;

@@ -2,11 +2,15 @@
 //! lines and rooms, nor of the clients.
 //!
 //! What a connection has to do first is decided by its listener, stage by stage: behind a proxy it begins with a PROXY
-//! header ([`Stage::Proxy`]). Whoever is through goes to the hub.
+//! header ([`Stage::Proxy`]), and where TLS is spoken the handshake follows ([`Stage::Handshake`]). Whoever is through
+//! goes to the hub.
 //!
 //! Nobody can hold on to much here: at most [`WAITING_MAX`] connections wait in a stage, the oldest goes when one more
 //! comes; each has [`PATIENCE`] for it; and it holds a few kilobytes. They are no clients: they do not count for
 //! `--max-clients`, and hear nothing when they are closed.
+//!
+//! A handshake is work, half a millisecond and more, and clients must not wait for many. So a turn does one step of one
+//! handshake; the others keep their places.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
@@ -20,7 +24,12 @@ use super::{FIRST_WAITING, Loop};
 use crate::chat::ClientId;
 use crate::logging::Limiter;
 use crate::options::Spoken;
+use crate::protocol::DisconnectReason;
+#[cfg(feature = "tls")]
+use crate::protocol::Foreign;
 use crate::proxy::{self, Header};
+#[cfg(feature = "tls")]
+use crate::tls::Progress;
 use crate::transport::{Event, Peer, Received, Transport};
 
 /// The most connections that wait in one stage.
@@ -32,6 +41,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Who has been here for so long makes room when the host has no descriptor left. One that has just come is likely to go
 /// on by itself.
 const STALE_AFTER: Duration = Duration::from_secs(1);
+
+/// How many steps of handshakes a turn does.
+const WORK_PER_TURN: u32 = 1;
 
 /// What [`PATIENCE`] counts of a turn at most. The loop turns at least so often while somebody waits, so that whatever
 /// is longer is time in which the process stood still, which is not the peer's fault.
@@ -46,6 +58,8 @@ pub struct Entrant {
     pub peer: Peer,
     /// What its listener speaks.
     pub spoken: Spoken,
+    /// Why it cannot stay, if it cannot: it is told so.
+    pub reason: Option<DisconnectReason>,
 }
 
 /// What a connection has to do before it is a client.
@@ -53,18 +67,38 @@ pub struct Entrant {
 enum Stage {
     /// Send the PROXY header, of which so much has come.
     Proxy(Vec<u8>),
+    /// Do its part of the handshake.
+    #[cfg(feature = "tls")]
+    Handshake,
+    /// Go: its handshake has failed. It is told so, and so much of what it still sends has been thrown away: unread, it
+    /// would turn the end of the connection into a reset, and that can destroy the alert.
+    #[cfg(feature = "tls")]
+    Leaving(usize),
 }
 
 /// How many kinds of [`Stage`] there are.
-const STAGES: usize = 1;
+const STAGES: usize = 3;
+
+/// One that is leaving may send so much.
+#[cfg(feature = "tls")]
+const DISCARDED_BYTES_MAX: usize = 64 << 10;
 
 /// What became of a connection that was looked at.
 #[derive(Debug)]
 enum Step {
     /// It waits for an event.
     Wait,
+    /// There may be more to do now.
+    #[cfg(feature = "tls")]
+    GoOn,
     /// The stage is done.
     Done,
+    /// It is to be told why it cannot stay, and closed.
+    #[cfg(feature = "tls")]
+    Refuse,
+    /// It is leaving, for a reason that is worth a line in the log.
+    #[cfg(feature = "tls")]
+    Leave(String),
     /// It is to be closed, for a reason that is worth a line in the log.
     Close(&'static str),
     /// It has gone without having said anything.
@@ -89,6 +123,10 @@ pub struct Entrance {
     by_deadline: [BTreeSet<(Duration, usize)>; STAGES],
     /// To be looked at: an edge-triggered poll does not say it twice.
     listed: VecDeque<usize>,
+    /// The same, where it is much work.
+    listed_work: VecDeque<usize>,
+    /// Such steps that may still be done in this turn.
+    work_left: u32,
     patience: Patience,
     buffer: Vec<u8>,
     closed: Limiter,
@@ -118,10 +156,17 @@ impl Stage {
     fn next(&self, spoken: Spoken) -> Option<Stage> {
         match self {
             Stage::Proxy(_) => Stage::after_proxy(spoken),
+            #[cfg(feature = "tls")]
+            Stage::Handshake | Stage::Leaving(_) => None,
         }
     }
 
-    fn after_proxy(_spoken: Spoken) -> Option<Stage> {
+    fn after_proxy(spoken: Spoken) -> Option<Stage> {
+        #[cfg(feature = "tls")]
+        if spoken.is_encrypted() {
+            return Some(Stage::Handshake);
+        }
+        let _ = spoken;
         None
     }
 
@@ -129,13 +174,36 @@ impl Stage {
     fn kind(&self) -> usize {
         match self {
             Stage::Proxy(_) => 0,
+            #[cfg(feature = "tls")]
+            Stage::Handshake => 1,
+            #[cfg(feature = "tls")]
+            Stage::Leaving(_) => 2,
         }
     }
 
     /// What is said of one that takes too long, and of one that has to go for others.
-    fn complaint(&self) -> [&'static str; 2] {
+    fn complaint(&self) -> [Option<&'static str>; 2] {
         match self {
-            Stage::Proxy(_) => ["no PROXY header came in time", "too many wait for their PROXY header"],
+            Stage::Proxy(_) => {
+                [Some("no PROXY header came in time"), Some("too many wait for their PROXY header")]
+            }
+            #[cfg(feature = "tls")]
+            Stage::Handshake => {
+                [Some("its TLS handshake took too long"), Some("too many are in their TLS handshake")]
+            }
+            #[cfg(feature = "tls")]
+            Stage::Leaving(_) => [None, None],
+        }
+    }
+
+    /// Whether a step of it is so much work that a turn does few of them.
+    fn is_work(&self) -> bool {
+        match self {
+            Stage::Proxy(_) => false,
+            #[cfg(feature = "tls")]
+            Stage::Handshake => true,
+            #[cfg(feature = "tls")]
+            Stage::Leaving(_) => false,
         }
     }
 }
@@ -156,7 +224,7 @@ impl Entrance {
 
     /// How long the loop may wait for events.
     pub fn wait(&self, now: Duration) -> Option<Duration> {
-        if !self.listed.is_empty() {
+        if !self.listed.is_empty() || !self.listed_work.is_empty() {
             return Some(Duration::ZERO);
         }
         let first = self.by_deadline.iter().filter_map(|stage| stage.first()).min();
@@ -167,7 +235,7 @@ impl Entrance {
 
     /// Closes whoever waits.
     pub fn clear(&mut self) {
-        *self = Entrance { closed: self.closed, ..Entrance::default() };
+        *self = Entrance { closed: std::mem::take(&mut self.closed), ..Entrance::default() };
         self.log_left_out(Duration::MAX);
     }
 
@@ -201,7 +269,7 @@ impl Entrance {
             waiting.deadline = deadline;
         }
         if let Some(oldest) = oldest {
-            let why = self.waiting.get(oldest).map(|waiting| waiting.stage.complaint()[1]);
+            let why = self.waiting.get(oldest).and_then(|waiting| waiting.stage.complaint()[1]);
             self.close(oldest, why, now);
         }
     }
@@ -210,19 +278,21 @@ impl Entrance {
         if let Some(waiting) = self.waiting.get_mut(key)
             && !std::mem::replace(&mut waiting.is_listed, true)
         {
-            self.listed.push_back(key);
+            let list = if waiting.stage.is_work() { &mut self.listed_work } else { &mut self.listed };
+            list.push_back(key);
         }
     }
 
-    /// The next connection that is through. Nothing when all that were ready have been looked at.
-    fn next_entrant(&mut self, now: Duration) -> Option<Entrant> {
+    /// A turn begins.
+    fn renew(&mut self, now: Duration) {
         self.patience.advance(now);
-        while let Some(key) = self.listed.pop_front() {
-            // The list can still name one that has been closed, and whoever has its key now.
-            let Some(waiting) = self.waiting.get_mut(key).filter(|waiting| waiting.is_listed) else {
-                continue;
-            };
-            waiting.is_listed = false;
+        self.work_left = WORK_PER_TURN;
+    }
+
+    /// The next connection that is through. Nothing when all that were ready have been looked at, or there was enough
+    /// work for this turn.
+    fn next_entrant(&mut self, now: Duration) -> Option<Entrant> {
+        while let Some(key) = self.next_listed() {
             let entrant = self.go_on(key, now);
             if entrant.is_some() {
                 return entrant;
@@ -231,24 +301,55 @@ impl Entrance {
         self.next_of_the_late(now)
     }
 
+    fn next_listed(&mut self) -> Option<usize> {
+        loop {
+            let key = match self.listed.pop_front() {
+                Some(key) => key,
+                None if self.work_left > 0 => self.listed_work.pop_front()?,
+                None => return None,
+            };
+            // The list can still name one that has been closed, and whoever has its key now.
+            if let Some(waiting) = self.waiting.get_mut(key)
+                && std::mem::take(&mut waiting.is_listed)
+            {
+                self.work_left -= u32::from(waiting.stage.is_work());
+                return Some(key);
+            }
+        }
+    }
+
     /// Those whose time is over. What has arrived counts: it is looked at once more.
     fn next_of_the_late(&mut self, now: Duration) -> Option<Entrant> {
         for kind in 0..STAGES {
             while let Some(&(deadline, key)) = self.by_deadline.get(kind).and_then(BTreeSet::first)
                 && deadline <= self.patience.elapsed
             {
+                if self.waiting.get(key).is_some_and(|waiting| waiting.is_listed) {
+                    // It waits for the server, not the server for it.
+                    self.postpone(key, kind, deadline);
+                    continue;
+                }
                 let entrant = self.go_on(key, now);
                 if entrant.is_some() {
                     return entrant;
                 }
                 if let Some(waiting) = self.waiting.get(key).filter(|waiting| waiting.deadline == deadline) {
                     let [too_late, _] = waiting.stage.complaint();
-                    self.close(key, Some(too_late), now);
+                    self.close(key, too_late, now);
                 }
             }
         }
         self.log_left_out(now);
         None
+    }
+
+    fn postpone(&mut self, key: usize, kind: usize, deadline: Duration) {
+        let Some(waiting) = self.waiting.get_mut(key) else { return };
+        waiting.deadline = self.patience.elapsed + TICK;
+        if let Some(stage) = self.by_deadline.get_mut(kind) {
+            stage.remove(&(deadline, key));
+            stage.insert((waiting.deadline, key));
+        }
     }
 
     /// Does what can be done now for a connection.
@@ -260,14 +361,26 @@ impl Entrance {
                 Step::Wait => return None,
                 Step::Done => {
                     let next = waiting.stage.next(waiting.entrant.spoken);
-                    let (deadline, done) = (waiting.deadline, waiting.stage.kind());
-                    if let Some(stage) = self.by_deadline.get_mut(done) {
-                        stage.remove(&(deadline, key));
-                    }
                     let Some(next) = next else { return self.remove(key) };
-                    let kind = next.kind();
-                    waiting.stage = next;
-                    self.begin(key, kind, now);
+                    let is_work = next.is_work();
+                    self.change(key, next, now);
+                    if is_work {
+                        self.list(key);
+                        return None;
+                    }
+                }
+                #[cfg(feature = "tls")]
+                Step::GoOn => {
+                    self.list(key);
+                    return None;
+                }
+                #[cfg(feature = "tls")]
+                Step::Refuse => return self.remove(key).map(without_tls),
+                #[cfg(feature = "tls")]
+                Step::Leave(why) => {
+                    let peer = waiting.entrant.peer;
+                    self.log_closed(peer, &why, now);
+                    self.change(key, Stage::Leaving(0), now);
                 }
                 Step::Close(why) => {
                     self.close(key, Some(why), now);
@@ -281,6 +394,18 @@ impl Entrance {
         }
     }
 
+    /// The next stage begins.
+    fn change(&mut self, key: usize, next: Stage, now: Duration) {
+        let Some(waiting) = self.waiting.get_mut(key) else { return };
+        let kind = next.kind();
+        let before = std::mem::replace(&mut waiting.stage, next);
+        let deadline = waiting.deadline;
+        if let Some(stage) = self.by_deadline.get_mut(before.kind()) {
+            stage.remove(&(deadline, key));
+        }
+        self.begin(key, kind, now);
+    }
+
     fn remove(&mut self, key: usize) -> Option<Entrant> {
         let waiting = self.waiting.try_remove(key)?;
         if let Some(stage) = self.by_deadline.get_mut(waiting.stage.kind()) {
@@ -292,6 +417,10 @@ impl Entrance {
     fn close(&mut self, key: usize, why: Option<&str>, now: Duration) {
         let Some(Entrant { peer, .. }) = self.remove(key) else { return };
         let Some(why) = why else { return log::debug!("{peer}: left before it was a client") };
+        self.log_closed(peer, why, now);
+    }
+
+    fn log_closed(&mut self, peer: Peer, why: &str, now: Duration) {
         if let Some(left_out) = self.closed.admit(now) {
             tell_left_out(left_out);
             log::info!("{peer}: closed: {why}");
@@ -317,7 +446,54 @@ impl Waiting {
     fn step(&mut self, buffer: &mut [u8]) -> Step {
         match &mut self.stage {
             Stage::Proxy(header) => read_header(header, &mut self.entrant, buffer),
+            #[cfg(feature = "tls")]
+            Stage::Handshake => shake_hands(&mut self.entrant),
+            #[cfg(feature = "tls")]
+            Stage::Leaving(discarded) => leave(discarded, &mut self.entrant.socket, buffer),
         }
+    }
+}
+
+#[cfg(feature = "tls")]
+fn shake_hands(entrant: &mut Entrant) -> Step {
+    let Socket::Tls(tls) = &mut entrant.socket else { return Step::Gone };
+    match tls.handshake() {
+        Progress::Wait => Step::Wait,
+        Progress::GoOn => Step::GoOn,
+        Progress::Done => Step::Done,
+        Progress::NoTls => {
+            entrant.reason = Some(DisconnectReason::WrongProtocol(Foreign::NoTls));
+            Step::Refuse
+        }
+        Progress::Gone => Step::Gone,
+        Progress::Failed(why) => Step::Leave(format!("its TLS handshake failed: {why}")),
+    }
+}
+
+/// Sends what is held and closes the sending side, then reads to the end.
+#[cfg(feature = "tls")]
+fn leave(discarded: &mut usize, socket: &mut Socket, buffer: &mut [u8]) -> Step {
+    match socket.finish(None) {
+        Ok(true) => {}
+        Ok(false) => return Step::Wait,
+        Err(_) => return Step::Gone,
+    }
+    while *discarded < DISCARDED_BYTES_MAX {
+        match socket.receive(buffer) {
+            Ok(Received::Bytes { drained: true, .. } | Received::Nothing) => return Step::Wait,
+            Ok(Received::Bytes { count, .. }) => *discarded += count,
+            Ok(Received::End(_)) | Err(_) => break,
+        }
+    }
+    Step::Gone
+}
+
+/// A connection that began with something else than TLS, as it came.
+#[cfg(feature = "tls")]
+fn without_tls(entrant: Entrant) -> Entrant {
+    match entrant.socket {
+        Socket::Tls(tls) => Entrant { socket: tls.into_inner(), ..entrant },
+        socket => Entrant { socket, ..entrant },
     }
 }
 
@@ -328,7 +504,7 @@ fn read_header(header: &mut Vec<u8>, entrant: &mut Entrant, buffer: &mut [u8]) -
         let room = proxy::HEADER_BYTES_MAX.saturating_sub(header.len());
         let room = buffer.get_mut(..room).unwrap_or_default();
         debug_assert!(!room.is_empty(), "so much is a header, or is none");
-        let (count, drained) = match entrant.socket.receive(room) {
+        let (count, drained) = match entrant.socket.plain_mut().receive(room) {
             Ok(Received::Bytes { count, drained }) => (count, drained),
             Ok(Received::Nothing) => return Step::Wait,
             Ok(Received::End(_)) if header.is_empty() => return Step::Gone,
@@ -367,6 +543,8 @@ impl Loop {
         let Some(stage) = Stage::first(behind_proxy, entrant.spoken) else {
             return self.admit(entrant, false, now);
         };
+        #[cfg(feature = "tls")]
+        let Some(entrant) = self.encrypt(entrant) else { return Ok(()) };
         let key = self.entrance.add(entrant, stage, now);
         let Some(waiting) = self.entrance.waiting.get_mut(key) else { return Ok(()) };
         let token = Token(FIRST_WAITING.saturating_add(key));
@@ -379,6 +557,7 @@ impl Loop {
 
     /// Makes clients of those that are through, and closes those whose time is over. After the events of a turn.
     pub(super) fn let_in(&mut self, now: Duration) {
+        self.entrance.renew(now);
         while let Some(entrant) = self.entrance.next_entrant(now) {
             // Who cannot be registered again is closed, and that is all.
             let _ = self.admit(entrant, true, now);
@@ -391,6 +570,12 @@ impl Loop {
         #[cfg(feature = "web")]
         if matches!(entrant.spoken, Spoken::Http | Spoken::Https | Spoken::Metrics) {
             return self.visit(entrant, again, now);
+        }
+        if let Some(reason) = entrant.reason {
+            let client = self.hub.refuse(entrant.socket, entrant.peer, reason, now);
+            self.register(client, again)?;
+            self.hub.event(client, Event { readable: true, ..Event::default() }, now);
+            return Ok(());
         }
         self.connect(entrant.socket, entrant.peer, again, now)
     }

@@ -123,7 +123,8 @@ impl Listener {
         let is_served = match listen.spoken() {
             Spoken::Lines => true,
             Spoken::Http | Spoken::Metrics => cfg!(feature = "web"),
-            Spoken::Tls | Spoken::Https => false,
+            Spoken::Tls => cfg!(feature = "tls"),
+            Spoken::Https => cfg!(all(feature = "web", feature = "tls")),
         };
         let bound = match listen.place() {
             _ if !is_served => Err(io::Error::new(ErrorKind::Unsupported, "this build does not serve it")),

@@ -1,4 +1,5 @@
-//! The transports of a plain build: TCP and Unix sockets. They know nothing of lines.
+//! The transports of the server: TCP and Unix sockets, and what is around them in other builds. They know nothing of
+//! lines.
 
 use std::io;
 use std::net::Shutdown;
@@ -7,6 +8,8 @@ use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 
 use crate::protocol::DisconnectReason;
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
 use crate::transport::{Event, Received, Sent, Transport, receive_from, send_to};
 #[cfg(feature = "web")]
 use crate::web::socket::WebSocket;
@@ -25,6 +28,9 @@ pub enum Socket {
     /// From an HTTP listener, after the handshake.
     #[cfg(feature = "web")]
     Web(Box<WebSocket<Socket>>),
+    /// From a TLS listener.
+    #[cfg(feature = "tls")]
+    Tls(Box<Tls<Socket>>),
 }
 
 /// A connection over a Unix socket.
@@ -77,6 +83,8 @@ impl Socket {
             Socket::Unix(unix) => &mut unix.stream,
             #[cfg(feature = "web")]
             Socket::Web(web) => web.inner_mut().source(),
+            #[cfg(feature = "tls")]
+            Socket::Tls(tls) => tls.inner_mut().source(),
         }
     }
 
@@ -87,6 +95,19 @@ impl Socket {
             Socket::Unix(unix) => unix.unread.put(bytes),
             #[cfg(feature = "web")]
             Socket::Web(web) => web.inner_mut().put_back(bytes),
+            #[cfg(feature = "tls")]
+            Socket::Tls(tls) => tls.inner_mut().put_back(bytes),
+        }
+    }
+
+    /// The connection as the kernel knows it, without what is around it.
+    pub fn plain_mut(&mut self) -> &mut Socket {
+        match self {
+            #[cfg(feature = "tls")]
+            Socket::Tls(tls) => tls.inner_mut(),
+            #[cfg(feature = "web")]
+            Socket::Web(web) => web.inner_mut(),
+            plain => plain,
         }
     }
 }
@@ -126,6 +147,8 @@ impl Transport for Socket {
             Socket::Unix(_) => {}
             #[cfg(feature = "web")]
             Socket::Web(web) => web.ready(event),
+            #[cfg(feature = "tls")]
+            Socket::Tls(tls) => tls.ready(event),
         }
     }
 
@@ -142,36 +165,62 @@ impl Transport for Socket {
             },
             #[cfg(feature = "web")]
             Socket::Web(web) => web.receive(buffer),
+            #[cfg(feature = "tls")]
+            Socket::Tls(tls) => tls.receive(buffer),
         }
     }
 
-    #[cfg_attr(not(feature = "web"), allow(unused_variables))]
+    #[cfg_attr(not(any(feature = "web", feature = "tls")), allow(unused_variables))]
     fn send(&mut self, bytes: &[u8], scratch: &mut Vec<u8>) -> io::Result<Sent> {
         match self {
             Socket::Tcp(tcp) => send_to(&mut tcp.stream, bytes),
             Socket::Unix(unix) => send_to(&mut unix.stream, bytes),
             #[cfg(feature = "web")]
             Socket::Web(web) => web.send(bytes, scratch),
+            #[cfg(feature = "tls")]
+            Socket::Tls(tls) => tls.send(bytes, scratch),
         }
     }
 
-    #[cfg(feature = "web")]
     fn held(&self) -> usize {
-        if let Socket::Web(web) = self { web.held() } else { 0 }
+        match self {
+            Socket::Tcp(_) | Socket::Unix(_) => 0,
+            #[cfg(feature = "web")]
+            Socket::Web(web) => web.held(),
+            #[cfg(feature = "tls")]
+            Socket::Tls(tls) => tls.held(),
+        }
     }
 
-    #[cfg(feature = "web")]
+    fn input_bytes(&self) -> usize {
+        match self {
+            Socket::Tcp(_) | Socket::Unix(_) => 0,
+            #[cfg(feature = "web")]
+            Socket::Web(web) => web.input_bytes(),
+            #[cfg(feature = "tls")]
+            Socket::Tls(tls) => tls.input_bytes(),
+        }
+    }
+
     fn flush(&mut self) -> io::Result<bool> {
-        if let Socket::Web(web) = self { web.flush() } else { Ok(true) }
+        match self {
+            Socket::Tcp(_) | Socket::Unix(_) => Ok(true),
+            #[cfg(feature = "web")]
+            Socket::Web(web) => web.flush(),
+            #[cfg(feature = "tls")]
+            Socket::Tls(tls) => tls.flush(),
+        }
     }
 
-    #[cfg_attr(not(feature = "web"), allow(unused_variables))]
+    #[cfg_attr(not(any(feature = "web", feature = "tls")), allow(unused_variables))]
     fn finish(&mut self, reason: Option<DisconnectReason>) -> io::Result<bool> {
         match self {
             Socket::Tcp(tcp) => tcp.stream.shutdown(Shutdown::Write)?,
             Socket::Unix(unix) => unix.stream.shutdown(Shutdown::Write)?,
             #[cfg(feature = "web")]
             Socket::Web(web) => return web.finish(reason),
+            #[cfg(feature = "tls")]
+            Socket::Tls(tls) => return tls.finish(reason),
         }
         Ok(true)
     }
@@ -193,6 +242,10 @@ impl Transport for Socket {
         #[cfg(feature = "web")]
         if let Socket::Web(web) = self {
             web.set_stalled(stalled);
+        }
+        #[cfg(feature = "tls")]
+        if let Socket::Tls(tls) = self {
+            tls.set_stalled(stalled);
         }
     }
 

@@ -62,8 +62,12 @@ impl Loop {
     /// # Errors
     /// The poll's; the connection is closed then.
     pub(super) fn visit(&mut self, entrant: Entrant, again: bool, now: Duration) -> io::Result<()> {
-        let Entrant { socket, peer, spoken } = entrant;
-        let service = if spoken == Spoken::Metrics { Service::Metrics } else { Service::Page };
+        let Entrant { socket, peer, spoken, reason } = entrant;
+        let service = match spoken {
+            Spoken::Metrics => Service::Metrics,
+            _ if reason.is_some() => Service::OnlyTls,
+            _ => Service::Page,
+        };
         let visitor = self.web.door.enter(socket, peer, service, now);
         let Some(socket) = self.web.door.transport_mut(visitor) else { return Ok(()) };
         let (registry, token) = (self.poll.registry(), Token(FIRST_VISITOR.saturating_add(visitor)));

@@ -239,6 +239,12 @@ impl<T: Transport> Visitor<T> {
     ) -> io::Result<Next> {
         loop {
             let Stage::Reading(head) = &mut self.stage else { return Ok(Next::Go) };
+            if self.service == Service::OnlyTls
+                && let Answer::Response(response) = site.answer(self.service, &[])
+            {
+                self.respond(response, Then::Finish);
+                return Ok(Next::Go);
+            }
             // No more than a head may have: what is behind it is not for the door.
             let room = HEAD_BYTES_MAX.saturating_sub(head.len());
             let room = buffer.get_mut(..room).unwrap_or_default();

@@ -18,6 +18,8 @@ pub enum Service {
     Page,
     /// `metrics:`: `/metrics` and `/healthz`.
     Metrics,
+    /// Nothing: the connection came to `https:` without TLS, and is told so in the clear.
+    OnlyTls,
 }
 
 /// A file of the page.
@@ -78,6 +80,9 @@ impl Site {
 
     /// The answer to what has come on a connection until now.
     pub fn answer(&self, service: Service, bytes: &[u8]) -> Answer {
+        if service == Service::OnlyTls {
+            return Answer::Response(Response::plain(Status::BadRequest, "", "This port speaks HTTPS."));
+        }
         let request = match Request::read(bytes) {
             Ok(Some(request)) => request,
             Ok(None) => return Answer::Incomplete,
@@ -99,7 +104,7 @@ impl Site {
     /// The answer to a whole head. What is refused is an `Err`, so that the checks stand in their order.
     fn answer_request(&self, service: Service, request: &Request) -> Result<Answer, Response> {
         let is_for_machines = match service {
-            Service::Page => request.path == "/healthz",
+            Service::Page | Service::OnlyTls => request.path == "/healthz",
             Service::Metrics => matches!(request.path, "/healthz" | "/metrics"),
         };
         if !is_for_machines && (!request.is_1_1 || request.host.is_none()) {

@@ -89,6 +89,10 @@ impl<T: Transport> Transport for WebSocket<T> {
         self.inner.set_stalled(stalled);
     }
 
+    fn input_bytes(&self) -> usize {
+        self.inner.input_bytes()
+    }
+
     fn can_ping(&self) -> bool {
         true
     }
