@@ -17,7 +17,7 @@ fn a_close_is_answered_when_all_that_came_before_it_is() {
         (frame(0x88, [&4999u16.to_be_bytes()[..], b"bye"].concat()), Some(4999)),
     ] {
         let mut browser = Browser::connect(&server);
-        let requests: Vec<String> = (0..100).map(|number| left(number)).collect();
+        let requests: Vec<String> = (0..100).map(left).collect();
         let mut stream: Vec<u8> = requests.iter().flat_map(|request| frame(0x81, request)).collect();
         stream.extend(close);
         stream.extend(frame(0x81, join("after the end")));

@@ -8,6 +8,7 @@ mod ends;
 mod hostile;
 mod http;
 mod metrics;
+mod mixed;
 mod proxies;
 mod strangers;
 mod websocket;

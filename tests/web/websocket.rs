@@ -32,7 +32,7 @@ fn browsers_and_clients_over_tcp_are_in_the_same_rooms() {
 fn replies_come_in_order_however_the_bytes_are_cut() {
     let server = server(|_| ());
     let mut browser = Browser::connect(&server);
-    let requests: Vec<String> = (0..50).map(|number| left(number)).collect();
+    let requests: Vec<String> = (0..50).map(left).collect();
     let stream: Vec<u8> = requests.iter().flat_map(|request| frame(0x81, request)).collect();
     for size in [1, 7, 4096] {
         for piece in stream.chunks(size) {
