@@ -149,8 +149,9 @@
 //!
 //! From easy to hard. `cargo test --test simulation --test protocol` tells whether all promises still hold.
 //!
-//! 1. **Break the order.** Take the call of `catch_up` out of [`Fanout::reply`](fanout::Fanout::reply). Say first who
-//!    will hear what too late, then run the tests. Begin with the example at the head of `src/fanout.rs`.
+//! 1. **Break the order.** Take the call of `catch_up` out of [`Fanout::reply`](fanout::Fanout::reply). Say first who will
+//!    hear what too early, then run the tests. One of the two finds it; why not the other? Begin with the example at the
+//!    head of `src/fanout.rs`.
 //! 2. **Count something.** Let `--stats` and SIGUSR1 also tell the longest text that was sent. Begin with
 //!    [`RequestCounters`](dispatch::RequestCounters) in `src/dispatch.rs` and its way to the log, `src/hub/report.rs`.
 //! 3. **A fifth action**, `WHO IS HERE`: the reply names the members of a room. Begin with
