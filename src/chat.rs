@@ -67,6 +67,8 @@ pub struct Chat {
     rooms: Slab<Room>,
     nicknames: HashMap<Rc<[u8]>, ClientId>,
     room_names: HashMap<Rc<[u8]>, RoomId>,
+    /// How the nicknames of guests begin; their number follows.
+    guest_prefix: String,
     /// The number of the last guest.
     guests: u64,
     long_name_bytes: usize,
@@ -83,6 +85,7 @@ impl Chat {
             rooms: Slab::with_capacity(reserved / 8),
             nicknames: HashMap::with_capacity(reserved),
             room_names: HashMap::with_capacity(reserved / 8),
+            guest_prefix: "guest-".into(),
             guests: 0,
             long_name_bytes: 0,
             max_rooms,
@@ -90,11 +93,17 @@ impl Chat {
         }
     }
 
+    /// Guests who come from here on are called this and a number.
+    #[cfg(feature = "cluster")]
+    pub fn set_guest_prefix(&mut self, prefix: String) {
+        self.guest_prefix = prefix;
+    }
+
     /// A new client, which gets the next nickname of the form `guest-N` that nobody has.
     pub fn connect(&mut self, client: ClientId) {
         let nickname: Rc<[u8]> = loop {
             self.guests += 1;
-            let nickname = format!("guest-{}", self.guests);
+            let nickname = format!("{}{}", self.guest_prefix, self.guests);
             if !self.nicknames.contains_key(nickname.as_bytes()) {
                 break nickname.as_bytes().into();
             }
@@ -207,6 +216,12 @@ impl Chat {
     /// The rooms that a client is in.
     pub fn rooms_of(&self, client: ClientId) -> impl Iterator<Item = RoomId> + '_ {
         self.memberships(client).iter().map(|membership| membership.room)
+    }
+
+    /// Whether the client is in as many rooms as it may be.
+    #[cfg(feature = "cluster")]
+    pub fn has_all_rooms(&self, client: ClientId) -> bool {
+        self.memberships(client).len() >= self.max_rooms
     }
 
     /// The client's nickname; empty for one that is not connected.

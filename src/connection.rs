@@ -56,6 +56,9 @@ pub enum Reading {
     Throttled,
     /// It waits until the client has taken more of what it has caused itself.
     HeldBack,
+    /// It waits until the engine that joins several nodes has answered.
+    #[cfg(feature = "cluster")]
+    Asking,
 }
 
 impl Reading {
@@ -143,6 +146,7 @@ impl Input {
 impl<T: Transport> Connection<T> {
     /// A client that has just come.
     pub fn new(transport: T, peer: Peer, now: Moment) -> Self {
+        let beginning = if transport.speaks_lines() { Beginning::default() } else { Beginning::over() };
         Connection {
             transport,
             peer,
@@ -152,7 +156,7 @@ impl<T: Transport> Connection<T> {
             writing: Writing::Open,
             stalled: false,
             pinged: false,
-            beginning: Beginning::default(),
+            beginning,
             input: None,
             heard_at: now,
             alive_at: now,

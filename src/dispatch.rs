@@ -16,6 +16,21 @@ enum Outcome<'a> {
     Done,
     /// A text is to be said in a room. The reply goes first.
     Message(RoomId, &'a str),
+    /// Nothing has changed yet: the engine that joins several nodes has to be asked first.
+    #[cfg(feature = "cluster")]
+    Ask(crate::cluster::Question<'a>),
+}
+
+/// What became of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Executed {
+    /// It was blank, and gets no reply.
+    Blank,
+    /// It was a request, and has got its reply.
+    Replied,
+    /// The engine that joins several nodes is being asked. The client waits.
+    #[cfg(feature = "cluster")]
+    Asked,
 }
 
 /// What has been carried out since the start, and what came of it.
@@ -74,7 +89,10 @@ pub struct Dispatch {
     pub fanout: Fanout,
     /// What was carried out.
     pub counters: RequestCounters,
-    members_only: bool,
+    pub(crate) members_only: bool,
+    /// This server as one of several nodes.
+    #[cfg(feature = "cluster")]
+    pub(crate) cluster: Option<Box<crate::cluster::Node>>,
 }
 
 impl Dispatch {
@@ -85,38 +103,51 @@ impl Dispatch {
             fanout: Fanout::new(memory),
             counters: RequestCounters::default(),
             members_only: options.members_only,
+            #[cfg(feature = "cluster")]
+            cluster: None,
         }
     }
 
-    /// Carries out one line of a client. Whether it was a request; a blank line is none, and gets no reply.
-    pub fn execute(&mut self, client: ClientId, found: Found) -> bool {
+    /// Carries out one line of a client.
+    pub fn execute(&mut self, client: ClientId, found: Found) -> Executed {
         let parsed = match found {
             Found::TooLong(_) => Some(Parsed { echo: "null", request: Err(Error::LineTooLong) }),
             Found::Line(line) => protocol::parse(line),
         };
-        let Some(Parsed { echo, request }) = parsed else { return false };
+        let Some(Parsed { echo, request }) = parsed else { return Executed::Blank };
         let action = request.as_ref().map_or(Action::Unknown, action);
         let outcome = request.and_then(|request| self.apply(client, request));
+        #[cfg(feature = "cluster")]
+        if let Ok(Outcome::Ask(question)) = outcome {
+            return self.ask(client, action, echo, question);
+        }
+        self.reply(client, action, echo, outcome.as_ref().err().copied());
+        if let Ok(Outcome::Message(room, text)) = outcome {
+            self.say(client, room, text);
+        }
+        Executed::Replied
+    }
+
+    /// The one reply to a request.
+    pub(crate) fn reply(&mut self, client: ClientId, action: Action, echo: &str, error: Option<Error>) {
         self.counters.requests += 1;
-        self.counters.by_action[action as usize][usize::from(outcome.is_err())] += 1;
-        match outcome {
-            Err(error) => {
+        self.counters.by_action[action as usize][usize::from(error.is_some())] += 1;
+        match error {
+            Some(error) => {
                 self.counters.errors += 1;
                 self.fanout.reply(&self.chat, client, |out| protocol::error(out, echo, error));
             }
-            Ok(outcome) => {
-                self.fanout.reply(&self.chat, client, |out| protocol::response(out, echo));
-                if let Outcome::Message(room, text) = outcome {
-                    self.say(client, room, text);
-                }
-            }
+            None => self.fanout.reply(&self.chat, client, |out| protocol::response(out, echo)),
         }
-        true
     }
 
     /// Changes the tables as the request asks. Before the members of a room change, what was said in it until now is
     /// queued for those to whom it was said.
     fn apply<'a>(&mut self, client: ClientId, request: Request<'a>) -> Result<Outcome<'a>, Error> {
+        #[cfg(feature = "cluster")]
+        if let Some(question) = self.question(client, &request)? {
+            return Ok(Outcome::Ask(question));
+        }
         match request {
             Request::Login { nickname } => self.chat.login(client, &nickname)?,
             Request::Join { room } => {
@@ -146,7 +177,8 @@ impl Dispatch {
         self.counters.deliveries += self.chat.members(room).len() as u64;
     }
 
-    fn seal_room(&mut self, name: &str) {
+    /// Before the members of a room change: what was said in it until now is for those who are there now.
+    pub(crate) fn seal_room(&mut self, name: &str) {
         if self.fanout.is_speaking()
             && let Some(room) = self.chat.find_room(name)
         {
@@ -170,6 +202,8 @@ impl Dispatch {
                 self.fanout.seal_room(&self.chat, room);
             }
         }
+        #[cfg(feature = "cluster")]
+        self.say_farewell(client);
         self.chat.disconnect(client);
         true
     }

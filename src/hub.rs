@@ -16,6 +16,8 @@
 //! turn. What is logged and counted on the way is in `hub/report.rs`.
 
 mod end;
+#[cfg(feature = "cluster")]
+mod link;
 mod read;
 mod report;
 mod write;
@@ -135,6 +137,11 @@ impl<T: Transport> Hub<T> {
     /// connection's until the end of the turn in which it is closed; events are told under it.
     pub fn connect(&mut self, transport: T, peer: Peer, now: Duration) -> ClientId {
         let (client, from_there) = self.insert(transport, peer, now);
+        #[cfg(feature = "cluster")]
+        if !self.is_linked() && self.stop_at.is_none() {
+            self.disconnect(client, DisconnectReason::ClusterLinkLost);
+            return client;
+        }
         if self.stop_at.is_some() {
             self.disconnect(client, DisconnectReason::ShuttingDown);
         } else if self.clients > self.options.max_clients {
@@ -163,6 +170,8 @@ impl<T: Transport> Hub<T> {
         self.counters.accepted += 1;
         self.clients += 1;
         self.dispatch.chat.connect(client);
+        #[cfg(feature = "cluster")]
+        self.dispatch.admit(client);
         (client, self.count_address(&peer))
     }
 
@@ -206,8 +215,10 @@ impl<T: Transport> Hub<T> {
     pub fn turn(&mut self, now: Duration) {
         self.now = now.into();
         self.dispatch.fanout.budget.renew();
+        #[cfg(feature = "cluster")]
+        self.hear_engine();
         // What the last turn could not write goes first.
-        if !self.writes_are_left {
+        if self.may_read() {
             self.read_ready();
         }
         self.flush();
@@ -219,13 +230,26 @@ impl<T: Transport> Hub<T> {
         self.check_turn();
     }
 
+    /// Whether clients are read from in this turn.
+    fn may_read(&self) -> bool {
+        #[cfg(feature = "cluster")]
+        if self.is_engine_first() {
+            return false;
+        }
+        !self.writes_are_left
+    }
+
     /// How long the loop may wait for events: not at all when somebody is still ready, until the next time-out, or for
     /// ever (`None`).
     pub fn wait(&self, now: Duration) -> Option<Duration> {
-        if !self.ready.is_empty() || self.dispatch.fanout.has_list() {
+        if !self.ready.is_empty() && self.may_read() || self.dispatch.fanout.has_list() {
             return Some(Duration::ZERO);
         }
-        let deadlines = [self.deadlines.next().map(Duration::from), self.log_limiter.next_deadline()];
+        #[cfg(feature = "cluster")]
+        let engine = self.engine_deadline().map(Duration::from);
+        #[cfg(not(feature = "cluster"))]
+        let engine = None;
+        let deadlines = [self.deadlines.next().map(Duration::from), self.log_limiter.next_deadline(), engine];
         deadlines.into_iter().flatten().min().map(|deadline| deadline.saturating_sub(now))
     }
 
@@ -261,6 +285,10 @@ impl<T: Transport> Hub<T> {
 
     /// Whether no connection is left.
     pub fn is_empty(&self) -> bool {
+        #[cfg(feature = "cluster")]
+        if self.is_leaving_cluster() {
+            return false;
+        }
         self.connections.is_empty()
     }
 
@@ -305,6 +333,10 @@ impl<T: Transport> Hub<T> {
         self.dispatch.chat.check();
         self.check_turn();
         let mut held = self.dispatch.fanout.check();
+        #[cfg(feature = "cluster")]
+        {
+            held += self.check_node();
+        }
         let (mut clients, mut active, mut lingering) = (0, 0, 0);
         for (slot, connection) in &self.connections {
             let client = slot as ClientId;

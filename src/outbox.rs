@@ -2,7 +2,7 @@
 //!
 //! Two kinds of lines wait here. Those that are for this client alone, its replies, lie in a buffer of its own. What a
 //! room says lies in a [`Batch`], which all members of the room share; each of them holds the *range* of it that it has
-//! not been sent. The queue of [`Piece`]s says in which order they go out:
+//! not been sent. The queue of pieces says in which order they go out:
 //!
 //! ```text
 //! a batch of room 7     [ Ann: hi | Bob: hello | me: hey | Ann: bye ]

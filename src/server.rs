@@ -14,6 +14,8 @@ mod signals;
 mod socket;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "web")]
+mod web;
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -24,6 +26,8 @@ use mio::event::Event as PollEvent;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::chat::ClientId;
+#[cfg(feature = "cluster")]
+use crate::cluster::{Link, Node};
 use crate::hub::{Counters, Hub};
 use crate::options::Options;
 use crate::transport::Event;
@@ -40,12 +44,14 @@ use socket::Socket;
 /// when it is written.
 const EVENTS_PER_TURN: usize = 256;
 
-/// Tokens below this are the hub's numbers of connections; the listeners count up from it.
+/// Tokens below this are the hub's numbers of connections, which have 32 bits; the listeners count up from it.
 const FIRST_LISTENER: usize = usize::MAX / 2;
 /// From here on they are those of connections that are no clients yet.
 const FIRST_WAITING: usize = FIRST_LISTENER + usize::MAX / 8;
 const WAKER: Token = Token(usize::MAX - 1);
 const SIGNALS: Token = Token(usize::MAX - 2);
+#[cfg(feature = "cluster")]
+const ENGINE: Token = Token(usize::MAX - 3);
 
 /// A server that is bound, and accepts connections from the moment that it [runs](Server::run).
 pub struct Server {
@@ -57,6 +63,8 @@ pub struct Server {
     stopper: Stopper,
     #[cfg(feature = "tls")]
     certificates: Option<tls::Certificates>,
+    #[cfg(feature = "cluster")]
+    cluster: Option<(Link, Node)>,
 }
 
 /// How a server came to its end.
@@ -121,12 +129,15 @@ impl Server {
             for mut listener in Listener::bind(listen, options)? {
                 let token = Token(FIRST_LISTENER + listeners.len());
                 poll.registry().register(listener.source(), token, Interest::READABLE)?;
+                listener.token = token;
                 addresses.push(listener.address()?);
                 listeners.push(listener);
             }
         }
         let stopper = Stopper { wanted: Arc::default(), waker };
         Ok(Server {
+            #[cfg(feature = "cluster")]
+            cluster: Link::open(options)?,
             options: options.clone(),
             poll,
             listeners,
@@ -161,7 +172,7 @@ impl Server {
         if self.signals.is_some() {
             notify::notify(notify::READY);
         }
-        Loop::new(self).run()
+        Loop::new(self)?.run()
     }
 }
 
@@ -178,16 +189,31 @@ struct Loop {
     stats: Duration,
     next_stats: Option<Duration>,
     clock: Clock,
+    #[cfg(feature = "web")]
+    web: web::Web,
     #[cfg(feature = "tls")]
     certificates: Option<tls::Certificates>,
+    #[cfg(feature = "cluster")]
+    link: Option<Link>,
 }
 
 impl Loop {
-    fn new(server: Server) -> Loop {
+    fn new(server: Server) -> io::Result<Loop> {
         let Server { options, poll, listeners, signals, stopper, .. } = server;
-        Loop {
+        #[cfg_attr(not(feature = "cluster"), allow(unused_mut))]
+        let mut hub = Hub::new(&options);
+        #[cfg(feature = "cluster")]
+        let link = match server.cluster {
+            Some((mut link, node)) => {
+                link.register(poll.registry(), ENGINE)?;
+                hub.join_cluster(node);
+                Some(link)
+            }
+            None => None,
+        };
+        Ok(Loop {
             poll,
-            hub: Hub::new(&options),
+            hub,
             listeners,
             back_off: BackOff::default(),
             entrance: Entrance::default(),
@@ -197,9 +223,13 @@ impl Loop {
             stats: options.stats,
             next_stats: Some(options.stats).filter(|every| !every.is_zero()),
             clock: Clock::start(),
+            #[cfg(feature = "web")]
+            web: web::Web::new(&options),
             #[cfg(feature = "tls")]
             certificates: server.certificates,
-        }
+            #[cfg(feature = "cluster")]
+            link,
+        })
     }
 
     fn run(mut self) -> io::Result<Ended> {
@@ -216,6 +246,8 @@ impl Loop {
                 match event.token() {
                     WAKER => {}
                     SIGNALS => killed_by = self.take_signals(now),
+                    #[cfg(feature = "cluster")]
+                    ENGINE => self.link.iter_mut().for_each(|link| link.event(event)),
                     token => self.dispatch(token, event, now),
                 }
             }
@@ -224,7 +256,13 @@ impl Loop {
             }
             self.let_in(now);
             self.accept(now);
+            #[cfg(feature = "cluster")]
+            self.before_turn();
             self.hub.turn(now);
+            #[cfg(feature = "web")]
+            self.end_of_turn(now);
+            #[cfg(feature = "cluster")]
+            self.after_turn();
             self.tell_stats(now);
             #[cfg(feature = "tls")]
             self.look_at_certificates(now);
@@ -237,14 +275,32 @@ impl Loop {
         let hung_up = event.is_read_closed() || event.is_error();
         let (readable, writable) = (event.is_readable(), event.is_writable());
         let event = Event { readable, writable, hung_up, urgent: event.is_priority() };
+        #[cfg(feature = "web")]
+        if self.visitor_event(token, event, now) {
+            return;
+        }
         if let Some(waiting) = token.0.checked_sub(FIRST_WAITING) {
             self.entrance.event(waiting, event);
-        } else if let Some(index) = token.0.checked_sub(FIRST_LISTENER) {
-            if let Some(listener) = self.listeners.get_mut(index) {
-                listener.ready = true;
-            }
         } else if let Ok(client) = ClientId::try_from(token.0) {
             self.hub.event(client, event, now);
+        } else if let Some(listener) = self.listeners.iter_mut().find(|listener| listener.token == token) {
+            listener.ready = true;
+        }
+    }
+
+    /// What has come from the engine goes to the hub, before its turn.
+    #[cfg(feature = "cluster")]
+    fn before_turn(&mut self) {
+        if let (Some(link), Some(node)) = (&mut self.link, self.hub.node_mut()) {
+            link.before_turn(node, self.poll.registry(), ENGINE);
+        }
+    }
+
+    /// What the turn has asked goes out to the engine.
+    #[cfg(feature = "cluster")]
+    fn after_turn(&mut self) {
+        if let (Some(link), Some(node)) = (&mut self.link, self.hub.node_mut()) {
+            link.after_turn(node);
         }
     }
 
@@ -255,9 +311,18 @@ impl Loop {
         let accept = self.next_accept().map(|at| at.saturating_sub(now));
         let stats = self.next_stats.map(|at| at.saturating_sub(now));
         let entrance = self.entrance.wait(now);
+        #[cfg(feature = "web")]
+        let entrance = [entrance, self.web.wait(now)].into_iter().flatten().min();
         #[cfg(feature = "tls")]
-        let stats = [stats, self.next_look_at_certificates().map(|at| at.saturating_sub(now))].into_iter().flatten().min();
-        [hub, accept, entrance, stats].into_iter().flatten().min()
+        let stats = [stats, self.next_look_at_certificates().map(|at| at.saturating_sub(now))]
+            .into_iter()
+            .flatten()
+            .min();
+        #[cfg(feature = "cluster")]
+        let link = self.link.as_ref().and_then(|link| link.wait(self.hub.node()?));
+        #[cfg(not(feature = "cluster"))]
+        let link = None;
+        [hub, accept, entrance, stats, link].into_iter().flatten().min()
     }
 
     /// Acts on the signals that have come. The number of the one that ends the server at once, if one does.
@@ -289,7 +354,9 @@ impl Loop {
             notify::notify(notify::STOPPING);
         }
         self.stopping = true;
-        self.listeners.clear();
+        self.listeners.retain(Listener::answers_to_the_end);
+        #[cfg(feature = "web")]
+        self.web.door.stop();
         self.entrance.clear();
         self.hub.stop(now);
     }

@@ -10,7 +10,7 @@ use crate::protocol::DisconnectReason;
 use crate::transport::{End, Transport};
 
 /// The longest that a connection which the server ends is kept for its last words.
-const LINGER: Duration = Duration::from_secs(5);
+pub(super) const LINGER: Duration = Duration::from_secs(5);
 
 /// The most connections that are kept for their last words, beside the clients; past it the oldest is closed.
 pub const LINGERING_MAX: usize = 1024;
@@ -62,9 +62,19 @@ impl<T: Transport> Hub<T> {
         }
         self.dispatch.say_why(client, reason);
         self.linger(client, Some(reason));
-        if self.stop_at.is_none() && self.lingering_len > LINGERING_MAX {
+        if self.stop_at.is_none() && self.lingering_len > self.lingering_max() {
             self.close_oldest_lingering();
         }
+    }
+
+    /// How many connections are kept for their last words.
+    fn lingering_max(&self) -> usize {
+        // All clients of a node that has lost its engine are told so at once.
+        #[cfg(feature = "cluster")]
+        if self.is_telling_all() {
+            return LINGERING_MAX + self.options.max_clients;
+        }
+        LINGERING_MAX
     }
 
     /// What still comes from this connection is thrown away from here on.
@@ -73,7 +83,7 @@ impl<T: Transport> Hub<T> {
         let Some(connection) = self.connections.get_mut(client as usize) else { return };
         connection.phase = Phase::Lingering { until, reason };
         connection.input = None;
-        if matches!(connection.source, Source::Drained | Source::Ended(End::Goodbye)) {
+        if matches!(connection.source, Source::Drained | Source::Ended(End::Goodbye | End::Broken)) {
             connection.source = Source::Unread;
         }
         self.lingering.push_back((until, client));
@@ -86,7 +96,9 @@ impl<T: Transport> Hub<T> {
     pub(super) fn goodbye_is_said(&mut self, client: ClientId) {
         let Some(connection) = self.connections.get_mut(client as usize) else { return };
         match (&mut connection.phase, self.stop_at) {
-            (Phase::Finishing { .. }, _) if connection.source == Source::Ended(End::Goodbye) => {
+            (Phase::Finishing { .. }, _)
+                if matches!(connection.source, Source::Ended(End::Goodbye | End::Broken)) =>
+            {
                 self.uncount(client);
                 self.linger(client, None);
             }
@@ -171,6 +183,8 @@ impl<T: Transport> Hub<T> {
                 Reading::Throttled => Some(self.throttled_until(client)),
                 // Whoever waits for the server, or is held back, is not idle.
                 Reading::Queued | Reading::LastLook | Reading::HeldBack => None,
+                #[cfg(feature = "cluster")]
+                Reading::Asking => None,
                 Reading::Idle => [self.idle_at(client), self.ping_at(client)].into_iter().flatten().min(),
             },
             Phase::Finishing { progress_at } => {
@@ -282,7 +296,12 @@ impl<T: Transport> Hub<T> {
         for (slot, connection) in &self.connections {
             let client = slot as ClientId;
             let outbox = self.dispatch.fanout.waiting(client);
+            #[cfg(feature = "cluster")]
+            let parked = self.parked_bytes(client);
+            #[cfg(not(feature = "cluster"))]
+            let parked = 0;
             let holds = outbox.map_or(0, |outbox| outbox.unsent_bytes() + outbox.allocated_bytes())
+                + parked
                 + connection.input.as_ref().map_or(0, |input| input.allocated_bytes())
                 + connection.transport.input_bytes()
                 + self.dispatch.chat.long_name_bytes_of(client);
@@ -311,7 +330,11 @@ impl<T: Transport> Hub<T> {
         if self.has_little_memory()
             && let Some(connection) = self.connections.get(client as usize)
             && matches!(connection.phase, Phase::Lingering { .. })
-            && self.dispatch.fanout.waiting(client).is_some_and(|outbox| outbox.unsent_bytes() > LAST_WORDS_BYTES)
+            && self
+                .dispatch
+                .fanout
+                .waiting(client)
+                .is_some_and(|outbox| outbox.unsent_bytes() > LAST_WORDS_BYTES)
         {
             self.close(client);
         }
@@ -320,7 +343,10 @@ impl<T: Transport> Hub<T> {
     /// Stops: nobody is read from any more, everybody gets what waits and a last line, for at most `--drain`.
     pub fn stop(&mut self, now: Duration) {
         self.now = now.into();
-        let stop_at = self.now + self.options.drain;
+        let asked_at = self.now;
+        #[cfg(feature = "cluster")]
+        let Some(asked_at) = self.leave_cluster(asked_at) else { return };
+        let stop_at = asked_at + self.options.drain;
         self.stop_at = Some(stop_at);
         let clients: Vec<ClientId> = self.connections.iter().map(|(slot, _)| slot as ClientId).collect();
         for client in clients {

@@ -6,6 +6,7 @@ use super::{Hub, Notice};
 use crate::chat::ClientId;
 use crate::connection::{Connection, Input, Phase, Reading, Source, Writing};
 use crate::deadlines::Moment;
+use crate::dispatch::Executed;
 use crate::lines::Found;
 use crate::outbox::Outbox;
 use crate::protocol::{DisconnectReason, FirstBytes, Foreign};
@@ -32,6 +33,9 @@ enum Stop {
     Throttled,
     /// This is no client of ours.
     Foreign(Foreign),
+    /// Its request waits for an answer of the engine that joins several nodes.
+    #[cfg(feature = "cluster")]
+    Asked,
 }
 
 impl<T: Transport> Hub<T> {
@@ -180,8 +184,8 @@ impl<T: Transport> Hub<T> {
                 return Stop::NoMoreLines;
             };
             self.dispatch.fanout.budget.spend_request();
-            if let Some(foreign) = self.execute(client, found) {
-                return Stop::Foreign(foreign);
+            if let Some(stop) = self.execute(client, found) {
+                return stop;
             }
         }
         Stop::Budget
@@ -190,28 +194,34 @@ impl<T: Transport> Hub<T> {
     /// The end of the input: what is left is a last line without its line end.
     fn execute_last(&mut self, client: ClientId, input: &mut Input) -> Stop {
         let Some(connection) = self.connections.get_mut(client as usize) else { return Stop::NoMoreLines };
-        if connection.source == Source::Ended(End::Truncated) {
+        if matches!(connection.source, Source::Ended(End::Truncated | End::Broken)) {
             input.lines.clear();
         }
-        match input.lines.finish(self.options.max_line).and_then(|found| self.execute(client, found)) {
-            Some(foreign) => Stop::Foreign(foreign),
-            None => Stop::NoMoreLines,
-        }
+        let last = input.lines.finish(self.options.max_line);
+        last.and_then(|found| self.execute(client, found)).unwrap_or(Stop::NoMoreLines)
     }
 
-    /// Executes one line. If it shows that the connection speaks another protocol: which.
-    fn execute(&mut self, client: ClientId, found: Found) -> Option<Foreign> {
+    /// Executes one line. If no other is to be executed after it: why.
+    fn execute(&mut self, client: ClientId, found: Found) -> Option<Stop> {
         let connection = self.connections.get_mut(client as usize)?;
         if !connection.beginning.is_over()
             && let Some(foreign) = connection.beginning.first_line(&found)
         {
-            return Some(foreign);
+            return Some(Stop::Foreign(foreign));
         }
-        if self.dispatch.execute(client, found) {
+        let executed = self.dispatch.execute(client, found);
+        if executed != Executed::Blank {
             self.pay(client);
-            self.notify(Notice::Executed(client));
         }
-        None
+        match executed {
+            Executed::Blank => None,
+            Executed::Replied => {
+                self.notify(Notice::Executed(client));
+                None
+            }
+            #[cfg(feature = "cluster")]
+            Executed::Asked => Some(Stop::Asked),
+        }
     }
 
     /// Sees to it that the client is come back to.
@@ -227,6 +237,8 @@ impl<T: Transport> Hub<T> {
             // long as it would take to execute bit by bit what it has left behind.
             (Stop::Throttled, _) if writing == Writing::Failed => self.close(client),
             (Stop::Throttled, _) => connection.reading = Reading::Throttled,
+            #[cfg(feature = "cluster")]
+            (Stop::Asked, _) => connection.reading = Reading::Asking,
         }
     }
 
@@ -241,6 +253,10 @@ impl<T: Transport> Hub<T> {
         let now = self.now;
         let Some(connection) = self.connections.get_mut(client as usize) else { return };
         if connection.reading.is_listed() {
+            return;
+        }
+        #[cfg(feature = "cluster")]
+        if connection.reading == Reading::Asking {
             return;
         }
         connection.reading = Reading::Idle;

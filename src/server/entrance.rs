@@ -526,7 +526,7 @@ fn read_header(header: &mut Vec<u8>, entrant: &mut Entrant, buffer: &mut [u8]) -
 }
 
 /// What the poll tells of a connection: registered once, for everything.
-fn interest() -> Interest {
+pub(super) fn interest() -> Interest {
     let both = Interest::READABLE | Interest::WRITABLE;
     // Urgent data has to be told of only where a read stops at it.
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -541,8 +541,7 @@ impl Loop {
     /// The poll's. The connection is closed then.
     pub(super) fn take_in(&mut self, entrant: Entrant, behind_proxy: bool, now: Duration) -> io::Result<()> {
         let Some(stage) = Stage::first(behind_proxy, entrant.spoken) else {
-            let client = self.hub.connect(entrant.socket, entrant.peer, now);
-            return self.register(client, false);
+            return self.admit(entrant, false, now);
         };
         #[cfg(feature = "tls")]
         let Some(entrant) = self.encrypt(entrant) else { return Ok(()) };
@@ -559,16 +558,42 @@ impl Loop {
     /// Makes clients of those that are through, and closes those whose time is over. After the events of a turn.
     pub(super) fn let_in(&mut self, now: Duration) {
         self.entrance.renew(now);
-        while let Some(Entrant { socket, peer, reason, .. }) = self.entrance.next_entrant(now) {
-            let client = match reason {
-                None => self.hub.connect(socket, peer, now),
-                Some(reason) => self.hub.refuse(socket, peer, reason, now),
-            };
-            if self.register(client, true).is_ok() {
-                // Of what has come until now no event tells again.
-                self.hub.event(client, Event { readable: true, ..Event::default() }, now);
-            }
+        while let Some(entrant) = self.entrance.next_entrant(now) {
+            // Who cannot be registered again is closed, and that is all.
+            let _ = self.admit(entrant, true, now);
         }
+    }
+
+    /// Hands on a connection that has said who it is. `again`: it was registered before, and of what has come until now no
+    /// event tells again.
+    fn admit(&mut self, entrant: Entrant, again: bool, now: Duration) -> io::Result<()> {
+        #[cfg(feature = "web")]
+        if matches!(entrant.spoken, Spoken::Http | Spoken::Https | Spoken::Metrics) {
+            return self.visit(entrant, again, now);
+        }
+        if let Some(reason) = entrant.reason {
+            let client = self.hub.refuse(entrant.socket, entrant.peer, reason, now);
+            self.register(client, again)?;
+            self.hub.event(client, Event { readable: true, ..Event::default() }, now);
+            return Ok(());
+        }
+        self.connect(entrant.socket, entrant.peer, again, now)
+    }
+
+    /// Makes a client of a connection.
+    pub(super) fn connect(
+        &mut self,
+        socket: Socket,
+        peer: Peer,
+        again: bool,
+        now: Duration,
+    ) -> io::Result<()> {
+        let client = self.hub.connect(socket, peer, now);
+        self.register(client, again)?;
+        if again {
+            self.hub.event(client, Event { readable: true, ..Event::default() }, now);
+        }
+        Ok(())
     }
 
     /// Registers a client of the hub, which may have had another token until now.
