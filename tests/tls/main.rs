@@ -14,6 +14,8 @@ mod client;
 mod endings;
 mod files;
 mod handshakes;
+#[cfg(feature = "web")]
+mod https;
 mod strangers;
 mod talk;
 
