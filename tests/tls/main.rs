@@ -16,6 +16,7 @@ mod files;
 mod handshakes;
 #[cfg(feature = "web")]
 mod https;
+mod recipes;
 mod strangers;
 mod talk;
 
