@@ -145,6 +145,7 @@ impl<T: Transport> Hub<T> {
                 connections.get(client as usize).is_some_and(|connection| connection.reading.is_listed())
             };
             self.ready.retain(|&client| is_live(client));
+            self.ready_again.retain(|&client| is_live(client));
         }
         if self.connections.is_empty() && self.connections.capacity() > 2 * super::RESERVED_CONNECTIONS_MAX {
             self.connections.shrink_to_fit();
