@@ -70,7 +70,7 @@ impl Budget {
         self.writes_ns += u64::from(calls) * CALL_NS + bytes as u64 / BYTES_PER_NS;
     }
 
-    /// A client is to be read from, one of so many that have not had their share of a turn yet. It may use so much.
+    /// A client is to be read from, one of so many that are ready. It may use an equal share of the turn.
     pub fn begin_share(&mut self, clients: usize) {
         let share = (REQUESTS_NS / clients.max(1) as u64).max(SHARE_NS_MIN);
         self.share_ends_ns = REQUESTS_NS.min(self.requests_ns + share);

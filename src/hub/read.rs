@@ -47,7 +47,7 @@ impl<T: Transport> Hub<T> {
         let (first, again) = (self.ready.len(), self.ready_again.len());
         for _ in 0..first {
             let Some(client) = self.ready.pop_front() else { break };
-            self.dispatch.fanout.budget.begin_share(first);
+            self.dispatch.fanout.budget.begin_share(first + again);
             self.read(client, first + again);
             if self.turn_is_over() {
                 return;
