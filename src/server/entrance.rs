@@ -45,9 +45,8 @@ const STALE_AFTER: Duration = Duration::from_secs(1);
 /// How many steps of handshakes a turn does.
 const WORK_PER_TURN: u32 = 1;
 
-/// What [`PATIENCE`] counts of a turn at most. The loop turns at least so often while somebody waits, so that whatever
-/// is longer is time in which the process stood still, which is not the peer's fault.
-const TICK: Duration = Duration::from_secs(1);
+/// Who has to wait for the server when its time is over is looked at again after this.
+const POSTPONED_BY: Duration = Duration::from_secs(1);
 
 /// A connection that is through, or has just been accepted.
 #[derive(Debug)]
@@ -109,7 +108,7 @@ enum Step {
 struct Waiting {
     entrant: Entrant,
     stage: Stage,
-    /// On the clock of [`Patience`].
+    /// On the clock of the loop, which stands still while the process does.
     deadline: Duration,
     /// It is on the list of those to be looked at.
     is_listed: bool,
@@ -127,23 +126,8 @@ pub struct Entrance {
     listed_work: VecDeque<usize>,
     /// Such steps that may still be done in this turn.
     work_left: u32,
-    patience: Patience,
     buffer: Vec<u8>,
     closed: Limiter,
-}
-
-/// A clock that stands still while the process does.
-#[derive(Debug, Default)]
-struct Patience {
-    elapsed: Duration,
-    seen: Duration,
-}
-
-impl Patience {
-    fn advance(&mut self, now: Duration) {
-        self.elapsed += now.saturating_sub(self.seen).min(TICK);
-        self.seen = now;
-    }
 }
 
 impl Stage {
@@ -228,7 +212,7 @@ impl Entrance {
             return Some(Duration::ZERO);
         }
         let first = self.by_deadline.iter().filter_map(|stage| stage.first()).min();
-        let waiting = first.map(|(deadline, _)| deadline.saturating_sub(self.patience.elapsed).min(TICK));
+        let waiting = first.map(|(deadline, _)| deadline.saturating_sub(now));
         let log = self.closed.deadline().map(|at| at.saturating_sub(now));
         [waiting, log].into_iter().flatten().min()
     }
@@ -241,8 +225,7 @@ impl Entrance {
 
     /// Closes the oldest, if it has been here for a while. Whether there was one.
     pub fn close_stale(&mut self, now: Duration) -> bool {
-        self.patience.advance(now);
-        let stale = self.patience.elapsed + PATIENCE.saturating_sub(STALE_AFTER);
+        let stale = now + PATIENCE.saturating_sub(STALE_AFTER);
         let oldest = self.by_deadline.iter().filter_map(|stage| stage.first()).min().copied();
         let Some((_, key)) = oldest.filter(|&(deadline, _)| deadline <= stale) else { return false };
         self.close(key, Some("there are no descriptors left"), now);
@@ -251,7 +234,6 @@ impl Entrance {
 
     /// A connection begins to wait. Its key; the oldest may have gone for it.
     fn add(&mut self, entrant: Entrant, stage: Stage, now: Duration) -> usize {
-        self.patience.advance(now);
         let kind = stage.kind();
         let waiting = Waiting { entrant, stage, deadline: Duration::ZERO, is_listed: false };
         let key = self.waiting.insert(waiting);
@@ -263,7 +245,7 @@ impl Entrance {
     fn begin(&mut self, key: usize, kind: usize, now: Duration) {
         let Some(stage) = self.by_deadline.get_mut(kind) else { return };
         let oldest = stage.first().map(|&(_, oldest)| oldest).filter(|_| stage.len() >= WAITING_MAX);
-        let deadline = self.patience.elapsed + PATIENCE;
+        let deadline = now + PATIENCE;
         stage.insert((deadline, key));
         if let Some(waiting) = self.waiting.get_mut(key) {
             waiting.deadline = deadline;
@@ -284,8 +266,7 @@ impl Entrance {
     }
 
     /// A turn begins.
-    fn renew(&mut self, now: Duration) {
-        self.patience.advance(now);
+    fn renew(&mut self) {
         self.work_left = WORK_PER_TURN;
     }
 
@@ -322,11 +303,11 @@ impl Entrance {
     fn next_of_the_late(&mut self, now: Duration) -> Option<Entrant> {
         for kind in 0..STAGES {
             while let Some(&(deadline, key)) = self.by_deadline.get(kind).and_then(BTreeSet::first)
-                && deadline <= self.patience.elapsed
+                && deadline <= now
             {
                 if self.waiting.get(key).is_some_and(|waiting| waiting.is_listed) {
                     // It waits for the server, not the server for it.
-                    self.postpone(key, kind, deadline);
+                    self.postpone(key, kind, deadline, now);
                     continue;
                 }
                 let entrant = self.go_on(key, now);
@@ -343,9 +324,9 @@ impl Entrance {
         None
     }
 
-    fn postpone(&mut self, key: usize, kind: usize, deadline: Duration) {
+    fn postpone(&mut self, key: usize, kind: usize, deadline: Duration, now: Duration) {
         let Some(waiting) = self.waiting.get_mut(key) else { return };
-        waiting.deadline = self.patience.elapsed + TICK;
+        waiting.deadline = now + POSTPONED_BY;
         if let Some(stage) = self.by_deadline.get_mut(kind) {
             stage.remove(&(deadline, key));
             stage.insert((waiting.deadline, key));
@@ -557,7 +538,7 @@ impl Loop {
 
     /// Makes clients of those that are through, and closes those whose time is over. After the events of a turn.
     pub(super) fn let_in(&mut self, now: Duration) {
-        self.entrance.renew(now);
+        self.entrance.renew();
         while let Some(entrant) = self.entrance.next_entrant(now) {
             // Who cannot be registered again is closed, and that is all.
             let _ = self.admit(entrant, true, now);
@@ -614,25 +595,5 @@ impl Loop {
     /// Connections that are open: clients, those that are being ended, and those that wait here.
     pub(super) fn connections_len(&self) -> usize {
         self.hub.connections_len() + self.entrance.len()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn time_in_which_the_process_stood_still_does_not_count() {
-        let at = Duration::from_millis;
-        let mut patience = Patience::default();
-        for step in 1..=10 {
-            patience.advance(at(100 * step));
-        }
-        assert_eq!(patience.elapsed, at(1000));
-        patience.advance(at(3_600_000));
-        assert_eq!(patience.elapsed, at(2000));
-        patience.advance(at(3_600_000));
-        patience.advance(at(3_600_500));
-        assert_eq!(patience.elapsed, at(2500));
     }
 }

@@ -105,12 +105,11 @@ impl Loop {
         true
     }
 
-    /// Ends visits whose time is over, and notes how long the turn took that began at `began`.
-    pub(super) fn end_of_turn(&mut self, began: Duration) {
-        self.web.door.expire(began);
-        let now = self.clock.now();
+    /// Ends visits whose time is over, and notes how long the turn took.
+    pub(super) fn end_of_turn(&mut self, now: Duration) {
+        self.web.door.expire(now);
         if let Some(turns) = &mut self.web.turns {
-            turns.add(now.saturating_sub(began));
+            turns.add(self.clock.in_turn());
         }
     }
 }
