@@ -1,5 +1,7 @@
 //! Nodes that are processes, and a real `redis-server`, which is started by each test on a socket of its own.
 
+mod figures;
+
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
