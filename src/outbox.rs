@@ -31,7 +31,7 @@ const DIRECT_BYTES: usize = 16 << 10;
 
 /// What an outbox may keep for its next use: bytes of lines, and pieces. Few may keep much.
 const SPARE: (usize, usize) = (512, 8);
-const LARGE_SPARE: (usize, usize) = (2 * GATHER_BYTES, 256);
+const LARGE_SPARE: (usize, usize) = (16 << 10, 256);
 
 /// The least capacity of a queue that has to wait. See [`KEPT_BYTES_MIN`].
 const KEPT_PIECES_MIN: usize = KEPT_BYTES_MIN.div_ceil(size_of::<Piece>());

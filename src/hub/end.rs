@@ -64,9 +64,6 @@ impl<T: Transport> Hub<T> {
         }
         self.dispatch.say_why(client, reason);
         self.linger(client, Some(reason));
-        if self.stop_at.is_none() && self.lingering_len > self.lingering_max() {
-            self.close_oldest_lingering();
-        }
     }
 
     /// How many connections are kept for their last words.
@@ -90,6 +87,9 @@ impl<T: Transport> Hub<T> {
         }
         self.lingering.push_back((until, client));
         self.lingering_len += 1;
+        if self.stop_at.is_none() && self.lingering_len > self.lingering_max() {
+            self.close_oldest_lingering();
+        }
         self.queue(client);
         self.enter_deadline(client);
     }

@@ -9,7 +9,7 @@ use parlor::Options;
 use parlor::chat::ClientId;
 use parlor::hub::{Event, Hub};
 use parlor::protocol::DisconnectReason;
-use parlor::transport::{Peer, Received, Sent, Transport};
+use parlor::transport::{End, Peer, Received, Sent, Transport};
 
 /// Gives the same input again and again, as often as it is told to, and takes all output.
 struct Talker {
@@ -237,4 +237,37 @@ fn a_crowd_that_asks_for_little_again_and_again_does_not_starve_whoever_wants_mu
     }
     let refused = crowd.hub.counters().errors - refused;
     assert!(refused >= 300 * 10, "only {refused} of its requests were carried out");
+}
+
+/// Says goodbye at once, and never closes its side.
+struct Lingerer {
+    said_goodbye: bool,
+}
+
+impl Transport for Lingerer {
+    fn receive(&mut self, _buffer: &mut [u8]) -> io::Result<Received> {
+        let said_goodbye = std::mem::replace(&mut self.said_goodbye, true);
+        Ok(if said_goodbye { Received::Nothing } else { Received::End(End::Goodbye) })
+    }
+
+    fn send(&mut self, bytes: &[u8], _scratch: &mut Vec<u8>) -> io::Result<Sent> {
+        Ok(Sent::Bytes(bytes.len()))
+    }
+
+    fn finish(&mut self, _reason: Option<DisconnectReason>) -> io::Result<bool> {
+        Ok(true)
+    }
+}
+
+/// Those that the server waits for have a bound, also where they have ended the connection themselves.
+#[test]
+fn of_those_that_say_goodbye_and_stay_the_oldest_go() {
+    let mut hub = Hub::new(&Options { max_clients: 10, ..Options::default() });
+    for _ in 0..3000 {
+        let client = hub.connect(Lingerer { said_goodbye: false }, Peer::Unix, NOW);
+        hub.event(client, Event { readable: true, ..Event::default() }, NOW);
+        hub.turn(NOW);
+        hub.turn(NOW);
+    }
+    assert_eq!((hub.clients_len(), hub.connections_len()), (0, parlor::hub::LINGERING_MAX));
 }
