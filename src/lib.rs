@@ -179,6 +179,7 @@ pub mod connection;
 pub mod deadlines;
 pub mod dispatch;
 pub mod fanout;
+pub mod heap;
 pub mod hub;
 pub mod ip_key;
 pub mod lines;

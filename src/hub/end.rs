@@ -6,6 +6,8 @@ use super::{Hub, Notice};
 use crate::chat::ClientId;
 use crate::connection::{Phase, Reading, Source, Writing};
 use crate::deadlines::Moment;
+use crate::heap;
+use crate::outbox::Scratch;
 use crate::protocol::DisconnectReason;
 use crate::transport::{End, Transport};
 
@@ -157,6 +159,7 @@ impl<T: Transport> Hub<T> {
                 connections.get(client as usize).is_some_and(|connection| connection.reading.is_listed())
             };
             self.ready.retain(|&client| is_live(client));
+            self.ready_again.retain(|&client| is_live(client));
         }
         if self.connections.is_empty() && self.connections.capacity() > 2 * super::RESERVED_CONNECTIONS_MAX {
             self.connections.shrink_to_fit();
@@ -173,6 +176,13 @@ impl<T: Transport> Hub<T> {
             connections.get(client as usize).is_some_and(|connection| connection.entered_for == at)
         });
         self.dispatch.fanout.shrink(connections.capacity());
+        if self.dispatch.chat.names_have_gone() {
+            // What is kept for its next use may lie above all that has been freed.
+            self.spare_input = None;
+            self.scratch = Scratch::default();
+            self.dispatch.fanout.drop_spares();
+            heap::settle();
+        }
     }
 
     /// When this connection has to be looked at, if at no other time.

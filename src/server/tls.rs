@@ -36,7 +36,7 @@ impl Certificates {
     }
 
     /// When the server's certificate expires.
-    #[allow(dead_code, reason = "for /metrics")]
+    #[cfg(feature = "web")]
     pub fn expires_at(&self) -> Option<Moment> {
         self.acceptor.expires_at()
     }

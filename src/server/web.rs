@@ -87,9 +87,15 @@ impl Loop {
     /// Something has happened on a visitor's connection. Whether it is one.
     pub(super) fn visitor_event(&mut self, token: Token, event: Event, now: Duration) -> bool {
         let Some(visitor) = token.0.checked_sub(FIRST_VISITOR) else { return false };
+        #[cfg(feature = "tls")]
+        let expires_at = self.certificates.as_ref().and_then(|certificates| certificates.expires_at());
+        #[cfg(feature = "tls")]
+        let expires_at = expires_at.map(|moment| moment.0);
+        #[cfg(not(feature = "tls"))]
+        let expires_at = None;
         let Loop { web: Web { door, turns, limits }, hub, .. } = self;
         let visitors = door.len() as u64;
-        let mut scrape = || scrape(hub, limits, turns.as_ref(), visitors);
+        let mut scrape = || scrape(hub, limits, turns.as_ref(), visitors, expires_at);
         if let Some(entrant) = door.event(visitor, event, now, &mut scrape) {
             let door::Entrant { peer, transport, begun } = entrant;
             let socket = Socket::Web(Box::new(WebSocket::new(transport, begun)));
@@ -110,7 +116,13 @@ impl Loop {
 }
 
 /// The metrics as they are now.
-fn scrape(hub: &Hub<Socket>, limits: &Limits, turns: Option<&Durations>, visitors: u64) -> String {
+fn scrape(
+    hub: &Hub<Socket>,
+    limits: &Limits,
+    turns: Option<&Durations>,
+    visitors: u64,
+    certificate_expires_at: Option<u64>,
+) -> String {
     let counters = hub.counters();
     let words = DisconnectReason::WORDS.iter().copied();
     let (refused, ended): (Vec<_>, Vec<_>) = words
@@ -144,6 +156,7 @@ fn scrape(hub: &Hub<Socket>, limits: &Limits, turns: Option<&Durations>, visitor
         memory_bytes: hub.memory_bytes() as u64,
         memory_max_bytes: limits.memory_bytes,
         pending_max_bytes: limits.pending_bytes,
+        certificate_expires_at,
         turns: turns.unwrap_or(&none),
     }
     .to_string()

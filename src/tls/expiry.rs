@@ -163,8 +163,8 @@ mod tests {
             for byte in [0, 0x30, 0x80, 0xff] {
                 let mut broken = whole.clone();
                 broken[at] = byte;
-                // Whatever it says, it does not panic.
-                let _ = std::panic::catch_unwind(|| not_after(&broken)).is_ok();
+                // Whatever it says: a moment or none.
+                let _moment = not_after(&broken);
             }
         }
         assert_eq!(not_after(b""), None);

@@ -417,3 +417,6 @@ impl<T: fmt::Debug> fmt::Debug for Tls<T> {
         f.debug_struct("Tls").field("inner", &self.inner).field("stage", &self.stage).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

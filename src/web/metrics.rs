@@ -53,6 +53,8 @@ pub struct Snapshot<'a> {
     pub memory_max_bytes: u64,
     /// `--max-pending`.
     pub pending_max_bytes: u64,
+    /// When the certificate of `--tls-cert` expires, in seconds since 1970, if there is one.
+    pub certificate_expires_at: Option<u64>,
     /// How long the turns of the loop took.
     pub turns: &'a Durations,
 }
@@ -101,6 +103,11 @@ impl fmt::Display for Snapshot<'_> {
         for (name, help, value) in self.gauges() {
             head(f, name, "gauge", help)?;
             writeln!(f, "{name} {value}")?;
+        }
+        if let Some(expires_at) = self.certificate_expires_at {
+            let name = "parlor_certificate_expiry_timestamp_seconds";
+            head(f, name, "gauge", "When the certificate of TLS listeners expires, in seconds since 1970.")?;
+            writeln!(f, "{name} {expires_at}")?;
         }
         for (name, help, value) in self.counters() {
             head(f, name, "counter", help)?;
@@ -242,6 +249,7 @@ mod tests {
             memory_bytes: 88,
             memory_max_bytes: 99,
             pending_max_bytes: u64::MAX,
+            certificate_expires_at: Some(1_795_564_800),
             turns: &turns,
         };
         snapshot.to_string()

@@ -14,6 +14,9 @@ mod client;
 mod endings;
 mod files;
 mod handshakes;
+#[cfg(feature = "web")]
+mod https;
+mod recipes;
 mod strangers;
 mod talk;
 

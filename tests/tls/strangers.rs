@@ -11,7 +11,7 @@ use crate::process::{Directory, PATIENCE};
 use crate::{SHARED, serve, tls_of};
 
 /// Whether a program is there. Where all have to be, one that is missing is a failure.
-fn has(program: &str, argument: &str) -> bool {
+pub fn has(program: &str, argument: &str) -> bool {
     let output = Command::new(program).arg(argument).stdin(Stdio::null()).output();
     let is_there = output.is_ok_and(|output| output.status.success());
     let is_demanded = std::env::var_os("PARLOR_DEMAND_PROGRAMS").is_some();
