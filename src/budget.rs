@@ -8,6 +8,12 @@
 /// Carrying out the requests of one turn may take so long, with the share of the writes that depends on their bytes.
 const REQUESTS_NS: u64 = 40_000_000;
 
+/// While clients with more than their share wait for what others leave over, those others may take so much of it.
+const FIRST_NS: u64 = 30_000_000;
+
+/// The share of one client in a turn is at least so much. One line is always carried out.
+const SHARE_NS_MIN: u64 = 10_000;
+
 /// And then writing. What is left goes on in the next turn, before anybody is read.
 const WRITES_NS: u64 = 60_000_000;
 
@@ -29,6 +35,8 @@ const BYTES_PER_NS: u64 = 2;
 pub struct Budget {
     requests_ns: u64,
     writes_ns: u64,
+    /// When as much as this has been spent on requests, the client that is being read from has had its share.
+    share_ends_ns: u64,
 }
 
 impl Budget {
@@ -60,6 +68,22 @@ impl Budget {
     /// A client was written to.
     pub fn spend_write(&mut self, calls: u32, bytes: usize) {
         self.writes_ns += u64::from(calls) * CALL_NS + bytes as u64 / BYTES_PER_NS;
+    }
+
+    /// A client is to be read from, one of so many that are ready. It may use an equal share of the turn.
+    pub fn begin_share(&mut self, clients: usize) {
+        let share = (REQUESTS_NS / clients.max(1) as u64).max(SHARE_NS_MIN);
+        self.share_ends_ns = REQUESTS_NS.min(self.requests_ns + share);
+    }
+
+    /// The client that is being read from has had its share.
+    pub fn share_is_over(&self) -> bool {
+        self.requests_ns >= self.share_ends_ns
+    }
+
+    /// What is left is for those who have more to ask than their share.
+    pub fn first_are_over(&self) -> bool {
+        self.requests_ns >= FIRST_NS
     }
 
     /// No more requests are carried out in this turn.

@@ -13,6 +13,8 @@ use std::rc::Rc;
 
 use slab::Slab;
 
+use crate::batch::KEPT_BYTES_MIN;
+
 /// A client: the caller's number for it.
 pub type ClientId = u32;
 
@@ -25,6 +27,12 @@ const RESERVED_CLIENTS_MAX: usize = 32_768;
 
 /// Of a room's name, so many bytes are taken as part of the fixed cost of a room.
 const UNCOUNTED_NAME_BYTES: usize = 64;
+
+/// More large names than this are a burst.
+const BURST: usize = 64;
+
+/// A list for so many rooms may stay when it is not needed.
+const FEW_ROOMS: usize = 8;
 
 /// Why nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +80,10 @@ pub struct Chat {
     /// The number of the last guest.
     guests: u64,
     long_name_bytes: usize,
+    /// Rooms with a name of at least [`KEPT_BYTES_MIN`].
+    large_names: usize,
+    /// They were more than [`BURST`] since [`Chat::names_have_gone`] said so.
+    is_burst: bool,
     max_rooms: usize,
     reserved: usize,
 }
@@ -88,6 +100,8 @@ impl Chat {
             guest_prefix: "guest-".into(),
             guests: 0,
             long_name_bytes: 0,
+            large_names: 0,
+            is_burst: false,
             max_rooms,
             reserved,
         }
@@ -165,7 +179,10 @@ impl Chat {
             self.clients.get_mut(client as usize).and_then(Option::as_mut),
             self.rooms.get_mut(room as usize),
         ) {
-            record.memberships.push(Membership { room, position: members.len() as u32 });
+            let memberships = &mut record.memberships;
+            let wanted = if found.is_none() { least_capacity::<Membership>(name.as_bytes()) } else { 0 };
+            memberships.reserve_exact(wanted.saturating_sub(memberships.len()));
+            memberships.push(Membership { room, position: members.len() as u32 });
             members.push(client);
         }
         Ok(())
@@ -249,6 +266,25 @@ impl Chat {
         self.rooms_of(client).map(|room| long_bytes(self.room_name(room))).sum()
     }
 
+    /// Whether many large names were there, and all of them have gone. Says so once.
+    pub fn names_have_gone(&mut self) -> bool {
+        let have_gone = self.is_burst && self.large_names == 0;
+        if have_gone {
+            self.is_burst = false;
+            // What has grown in the burst may lie above all that was freed, and moves below it.
+            if self.rooms.len() <= self.reserved / 8 {
+                self.rooms = std::mem::take(&mut self.rooms).into_iter().collect();
+                self.room_names = std::mem::take(&mut self.room_names).into_iter().collect();
+            }
+            for memberships in self.clients.iter_mut().flatten().map(|client| &mut client.memberships) {
+                if memberships.capacity() > FEW_ROOMS.max(4 * memberships.len()) {
+                    *memberships = memberships.to_vec();
+                }
+            }
+        }
+        have_gone
+    }
+
     fn client(&self, client: ClientId) -> Option<&Client> {
         self.clients.get(client as usize)?.as_ref()
     }
@@ -264,7 +300,10 @@ impl Chat {
     fn create_room(&mut self, name: &str) -> RoomId {
         let name: Rc<[u8]> = name.as_bytes().into();
         self.long_name_bytes += long_bytes(&name);
-        let room = self.rooms.insert(Room { name: name.clone(), members: Vec::new() }) as RoomId;
+        self.large_names += usize::from(is_large(&name));
+        self.is_burst |= self.large_names > BURST;
+        let members = Vec::with_capacity(least_capacity::<ClientId>(&name));
+        let room = self.rooms.insert(Room { name: name.clone(), members }) as RoomId;
         self.room_names.insert(name, room);
         room
     }
@@ -279,7 +318,11 @@ impl Chat {
             members.shrink_to(2 * members.len());
         }
         if let Some(record) = self.client_mut(client) {
-            record.memberships.retain(|membership| membership.room != room);
+            let memberships = &mut record.memberships;
+            memberships.retain(|membership| membership.room != room);
+            if memberships.is_empty() && memberships.capacity() > FEW_ROOMS {
+                *memberships = Vec::new();
+            }
         }
         let moved = moved.and_then(|moved| self.client_mut(moved));
         if let Some(record) = moved
@@ -295,6 +338,7 @@ impl Chat {
     fn remove_room(&mut self, room: RoomId) {
         let Some(removed) = self.rooms.try_remove(room as usize) else { return };
         self.long_name_bytes -= long_bytes(&removed.name);
+        self.large_names -= usize::from(is_large(&removed.name));
         self.room_names.remove(&removed.name);
         let reserved = self.reserved / 8;
         if is_sparse(self.room_names.len(), self.room_names.capacity(), reserved) {
@@ -318,22 +362,33 @@ impl Chat {
                 memberships += 1;
             }
         }
-        let mut long_name_bytes = 0;
+        let (mut long_name_bytes, mut large_names) = (0, 0);
         for (room, record) in &self.rooms {
             assert!(!record.members.is_empty(), "an empty room is removed");
             assert_eq!(self.room_names.get(&record.name), Some(&(room as RoomId)));
             memberships -= record.members.len();
             long_name_bytes += long_bytes(&record.name);
+            large_names += usize::from(is_large(&record.name));
         }
         assert_eq!(memberships, 0, "every membership stands in both tables");
         assert_eq!((self.nicknames.len(), self.room_names.len()), (clients, self.rooms.len()));
-        assert_eq!(self.long_name_bytes, long_name_bytes);
+        assert_eq!((self.long_name_bytes, self.large_names), (long_name_bytes, large_names));
     }
 }
 
 /// What a name takes beyond the fixed cost of its record.
 fn long_bytes(name: &[u8]) -> usize {
     name.len().saturating_sub(UNCOUNTED_NAME_BYTES)
+}
+
+/// The lists that are made together with a long name have this capacity from the start: a small block of the heap
+/// between long ones could keep them from going back to the system, see [`KEPT_BYTES_MIN`].
+fn least_capacity<T>(name: &[u8]) -> usize {
+    if is_large(name) { KEPT_BYTES_MIN.div_ceil(size_of::<T>()) } else { 0 }
+}
+
+fn is_large(name: &[u8]) -> bool {
+    name.len() >= KEPT_BYTES_MIN
 }
 
 /// Whether a table has grown far beyond what was reserved for it, and is nearly empty again.

@@ -146,6 +146,7 @@ impl Input {
 impl<T: Transport> Connection<T> {
     /// A client that has just come.
     pub fn new(transport: T, peer: Peer, now: Moment) -> Self {
+        let beginning = if transport.speaks_lines() { Beginning::default() } else { Beginning::over() };
         Connection {
             transport,
             peer,
@@ -155,7 +156,7 @@ impl<T: Transport> Connection<T> {
             writing: Writing::Open,
             stalled: false,
             pinged: false,
-            beginning: Beginning::default(),
+            beginning,
             input: None,
             heard_at: now,
             alive_at: now,

@@ -277,6 +277,13 @@ impl Fanout {
         }
     }
 
+    /// Keeps nothing for its next use.
+    pub fn drop_spares(&mut self) {
+        (self.spares, self.large_spares) = (VecDeque::new(), 0);
+        self.spare_batches = Vec::new();
+        self.list.shrink_to_fit();
+    }
+
     /// The client's outbox, made if need be. The client is on the list then.
     fn outbox(&mut self, client: ClientId) -> &mut Outbox {
         let index = client as usize;

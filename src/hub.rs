@@ -11,6 +11,8 @@
 //!
 //! What a turn does has a bound ([`Budget`](crate::budget::Budget)). When reading has used it up, those who were not
 //! read come first in the next turn. When writing has, it goes on in the next turn, in order, before anybody is read.
+//! A client that asks for more than its share of a turn waits behind those who ask for little: a crowd that sends as
+//! fast as it can does not keep the others waiting for its own size.
 //!
 //! Nothing is removed while anything is walked: a connection that must go is marked, and its slot is free after the
 //! turn. What is logged and counted on the way is in `hub/report.rs`.
@@ -46,6 +48,12 @@ use report::LogLimiter;
 
 /// The most that one read takes. A turn reads once from each client.
 const READ_BYTES: usize = 64 << 10;
+
+/// The most that one read takes while many wait to be read from: what is not carried out at once has to be held.
+const CROWD_READ_BYTES: usize = 8 << 10;
+
+/// So many are a crowd.
+const CROWD: usize = 16;
 
 /// There is room for so many connections from the start, if so many may come: no pause of growth up to here.
 const RESERVED_CONNECTIONS_MAX: usize = 32_768;
@@ -86,6 +94,9 @@ pub struct Hub<T> {
     /// To be read from: an edge-triggered poll does not say it twice. A slot that is listed can have been freed since;
     /// what counts is [`Reading`].
     ready: VecDeque<ClientId>,
+    /// Likewise, those who have had their share of a turn and have more: they come after those in `ready`. A connection
+    /// is in one of the two at most.
+    ready_again: VecDeque<ClientId>,
     /// Those that linger, the oldest first, with the time until which they do. An entry with another time is stale.
     lingering: VecDeque<(Moment, ClientId)>,
     lingering_len: usize,
@@ -117,6 +128,7 @@ impl<T: Transport> Hub<T> {
             clients: 0,
             clients_at: HashMap::new(),
             ready: VecDeque::new(),
+            ready_again: VecDeque::new(),
             lingering: VecDeque::new(),
             lingering_len: 0,
             closed: Vec::new(),
@@ -136,15 +148,7 @@ impl<T: Transport> Hub<T> {
     /// Takes a connection that has been accepted. One too many is told so and lingers. The number returned is the
     /// connection's until the end of the turn in which it is closed; events are told under it.
     pub fn connect(&mut self, transport: T, peer: Peer, now: Duration) -> ClientId {
-        self.now = now.into();
-        let client = self.connections.insert(Connection::new(transport, peer, now.into())) as ClientId;
-        self.counters.accepted += 1;
-        self.clients += 1;
-        self.dispatch.chat.connect(client);
-        #[cfg(feature = "cluster")]
-        self.dispatch.admit(client);
-        // Counted first, so that a connection that is refused goes the way of all that are ended.
-        let from_there = self.count_address(&peer);
+        let (client, from_there) = self.insert(transport, peer, now);
         #[cfg(feature = "cluster")]
         if !self.is_linked() && self.stop_at.is_none() {
             self.disconnect(client, DisconnectReason::ClusterLinkLost);
@@ -161,6 +165,26 @@ impl<T: Transport> Hub<T> {
             self.enter_deadline(client);
         }
         client
+    }
+
+    /// Takes a connection that has shown before that it is no client, to tell it why and end it.
+    pub fn refuse(&mut self, transport: T, peer: Peer, reason: DisconnectReason, now: Duration) -> ClientId {
+        let (client, _) = self.insert(transport, peer, now);
+        self.disconnect(client, reason);
+        client
+    }
+
+    /// A new connection, counted first, so that one that is refused goes the way of all that are ended. With it comes how
+    /// many its address has.
+    fn insert(&mut self, transport: T, peer: Peer, now: Duration) -> (ClientId, usize) {
+        self.now = now.into();
+        let client = self.connections.insert(Connection::new(transport, peer, now.into())) as ClientId;
+        self.counters.accepted += 1;
+        self.clients += 1;
+        self.dispatch.chat.connect(client);
+        #[cfg(feature = "cluster")]
+        self.dispatch.admit(client);
+        (client, self.count_address(&peer))
     }
 
     /// Counts one more client for its address. How many that are; 0 if it does not matter.
@@ -230,7 +254,8 @@ impl<T: Transport> Hub<T> {
     /// How long the loop may wait for events: not at all when somebody is still ready, until the next time-out, or for
     /// ever (`None`).
     pub fn wait(&self, now: Duration) -> Option<Duration> {
-        if !self.ready.is_empty() && self.may_read() || self.dispatch.fanout.has_list() {
+        let somebody_is_ready = !self.ready.is_empty() || !self.ready_again.is_empty();
+        if somebody_is_ready && self.may_read() || self.dispatch.fanout.has_list() {
             return Some(Duration::ZERO);
         }
         #[cfg(feature = "cluster")]
@@ -251,7 +276,7 @@ impl<T: Transport> Hub<T> {
             "{phase:?}, {source:?}, {reading:?}, {writing:?}, heard at {heard_at:?}, entered for {entered_for:?}, \
              {input} bytes of input, {output:?} of output, now {:?}, listed {:?}",
             self.now,
-            self.ready.contains(&client)
+            self.is_listed(client)
         )
     }
 
@@ -290,14 +315,36 @@ impl<T: Transport> Hub<T> {
         self.memory.bytes() + self.dispatch.chat.long_name_bytes()
     }
 
+    /// Where transports count what they allocate.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
     /// Puts the connection on the list of those to be read from.
     fn queue(&mut self, client: ClientId) {
-        if let Some(connection) = self.connections.get_mut(client as usize)
-            && !connection.reading.is_listed()
-        {
-            connection.reading = Reading::Queued;
+        if self.mark_queued(client) {
             self.ready.push_back(client);
         }
+    }
+
+    /// Likewise one that has had its share of this turn, or has been stopped because it wanted more than it may.
+    fn queue_again(&mut self, client: ClientId) {
+        if self.mark_queued(client) {
+            self.ready_again.push_back(client);
+        }
+    }
+
+    fn mark_queued(&mut self, client: ClientId) -> bool {
+        let connection = self.connections.get_mut(client as usize);
+        let Some(connection) = connection.filter(|connection| !connection.reading.is_listed()) else {
+            return false;
+        };
+        connection.reading = Reading::Queued;
+        true
+    }
+
+    fn is_listed(&self, client: ClientId) -> bool {
+        self.ready.contains(&client) || self.ready_again.contains(&client)
     }
 
     /// How much may wait for a client of what it has caused itself before it is no longer read from.
@@ -336,7 +383,7 @@ impl<T: Transport> Hub<T> {
             );
             assert_ne!(*phase, Phase::Closed, "closed connections are reaped");
             let is_queued = reading.is_listed();
-            assert!(!is_queued || self.ready.contains(&client), "client {client} would be forgotten");
+            assert!(!is_queued || self.is_listed(client), "client {client} would be forgotten");
             let is_forgotten = *reading == Reading::Idle && *source == Source::Unread;
             assert!(!is_forgotten, "client {client} has input and waits for an event");
             assert!(is_active || connection.input_bytes() == 0, "client {client} keeps its input");

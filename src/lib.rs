@@ -1,8 +1,7 @@
 //! parlor: a chat server in one thread and one poll loop.
 //!
 //! Clients connect over TCP or a Unix socket, send one JSON object a line, take a nickname, join rooms, and get what
-//! others write there. There is no async runtime, no lock and no second thread: a chat server is a pipe with
-//! tables in the middle, and a loop is enough to turn it.
+//! others write there. There is no async runtime, no lock and no second thread.
 //!
 //! ```
 //! use parlor::{Listen, Options, Server};
@@ -17,35 +16,154 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! # The tour
+//! The rest of this page is a tour of the source, from the poll down.
 //!
-//! Bytes come in on a socket, become lines, become requests, change the tables, become lines for other clients, and go
-//! out. The modules stand in that order; none knows those that drive it, and each can be read, tested and benchmarked
-//! without them. In reading order:
+//! # The life of one message
+//!
+//! Alice, Bob and Cem are in the room `hall`. Bob sends `{"action": "SEND MESSAGE", "room_id": "hall", "text": "hi"}`.
+//! One turn of the loop does all that follows:
+//!
+//! ```text
+//!      Bob's socket                                     the sockets of  Alice   Cem   Bob
+//!           |                                                             ^      ^     ^
+//!  kernel   |                                                             |      |     |
+//! ==========|=============================================================|======|=====|====
+//!  parlor   v                                                             |      |     |
+//!      Poll::poll               server.rs    1                            |      |     |
+//!           v                                                             |      |     |
+//!      Loop::run                server.rs                                 |      |     |
+//!        |-- Hub::event         hub.rs       2  "Bob can be read from"    |      |     |
+//!        `-- Hub::turn          hub.rs                                    |      |     |
+//!              |-- read_ready   hub/read.rs                               |      |     |
+//!              |     |-- Transport::receive  3  bytes                     |      |     |
+//!              |     |-- Lines::next         4  bytes -> a line           |      |     |
+//!              |     `-- Dispatch::execute   5                            |      |     |
+//!              |           |-- protocol::parse  a line -> a Request       |      |     |
+//!              |           |-- apply            which room is that?       |      |     |
+//!              |           |-- Fanout::reply    RESPONSE -> Bob's outbox  |      |     |
+//!              |           `-- Fanout::say      GET MESSAGE -> the batch  |      |     |
+//!              |-- flush        hub/write.rs                              |      |     |
+//!              |     |-- write_to_room       6  the batch ----------------+------+     |
+//!              |     `-- write_list, write   7  Bob's outbox --------------------------+
+//!              `-- expire, reap hub/end.rs   8
+//! ```
+//!
+//! 1. `Loop::run` waits in `Poll::poll`. Every socket is registered once, edge-triggered: an event says that something
+//!    has changed, and says it once.
+//! 2. [`Hub::event`](hub::Hub::event) only makes a note: Bob's connection goes on the list of those to be read from.
+//!    When all events of this poll are noted, [`Hub::turn`](hub::Hub::turn) does the work.
+//! 3. `read_ready` takes the connections from that list. [`Transport::receive`](transport::Transport::receive) reads
+//!    once, into one buffer that all clients share, and tells whether there may be more.
+//! 4. [`Lines::next`](lines::Lines::next) finds the line ends. Only an unfinished line is copied, and kept for its
+//!    client.
+//! 5. [`Dispatch::execute`](dispatch::Dispatch::execute) turns the line into a request, and carries it out on the
+//!    tables ([`Chat`](chat::Chat)). [`Fanout::reply`](fanout::Fanout::reply) appends the RESPONSE to Bob's
+//!    [`Outbox`](outbox::Outbox). [`Fanout::say`](fanout::Fanout::say) encodes the message once, into the
+//!    [`Batch`](batch::Batch) of the room; Bob's outbox gets a *range* of that batch, behind his RESPONSE. Nothing has
+//!    been written yet.
+//! 6. When all have been read, `write_to_room` walks the members of the room that spoke last. Alice and Cem have
+//!    nothing else to get, so they are written to straight from the batch.
+//! 7. `write_list` writes to everybody who has an outbox: Bob gets RESPONSE and message in one `write`. What a socket
+//!    does not take stays in the outbox, and goes on when an event says that there is room.
+//! 8. `expire` looks at time-outs that have come up, and `reap` frees the slots of connections that were closed.
+//!
+//! What `strace` shows of it (descriptors 8, 9 and 10 are Alice, Bob and Cem; lines are folded here):
+//!
+//! ```text
+//! epoll_wait(5, [{events=EPOLLIN|EPOLLOUT, data={u32=1, u64=1}}], 256, -1) = 1                     steps 1, 2
+//! recvfrom(9, "{\"action\": \"SEND MESSAGE\", \"room_id\": \"hall\", \"text\": \"hi\"}\n",
+//!          65536, 0, NULL, NULL) = 60                                                              steps 3 to 5
+//! sendto(8, "{\"action\":\"GET MESSAGE\",\"room_id\":\"hall\",\"author\":\"Bob\",\"text\":\"hi\"}\n",
+//!          69, MSG_NOSIGNAL, NULL, 0) = 69                                                         step 6
+//! sendto(10, "{\"action\":\"GET MESSAGE\",\"room_id\":\"hall\",\"author\":\"Bob\",\"text\":\"hi\"}\n",
+//!          69, MSG_NOSIGNAL, NULL, 0) = 69                                                         step 6
+//! sendto(9, "{\"action\":\"RESPONSE\",\"request\":{\"action\": \"SEND MESSAGE\", \"room_id\": \"hall\",
+//!          \"text\": \"hi\"},\"message\":\"OK\"}\n{\"action\":\"GET MESSAGE\",\"room_id\":\"hall\",
+//!          \"author\":\"Bob\",\"text\":\"hi\"}\n", 176, MSG_NOSIGNAL, NULL, 0) = 176                   step 7
+//! epoll_wait(5, ...                                                                                the next turn
+//! ```
+//!
+//! One `recvfrom` and three `sendto`: that is all that the kernel is asked for. 60 bytes read into a buffer of 65536
+//! mean that the socket is empty, so nobody asks again. To see it yourself: `strace -s 200 -e trace=network,epoll_wait
+//! target/release/parlor`.
+//!
+//! # Why everybody hears one order
+//!
+//! Each member remembers how far it has got the batch of the room that speaks. Before a client gets a line of its own
+//! it is *caught up*: the part of the batch that it has not got is queued first. When another room speaks, when
+//! somebody joins or leaves, and at the end of the turn, the batch is *sealed*: all who are in the room get queued what
+//! they have not got. So each queue has its lines in the order in which they were caused. [`fanout`] begins with an
+//! example of three people.
+//!
+//! # What bounds memory
+//!
+//! - An idle client owns one record ([`Connection`](connection::Connection)) and its entries in the tables, no buffer.
+//! - Input: at most one line and one read for a client. Where a client's own replies wait, it is not read from.
+//! - Output: others' messages up to `--max-pending` for a client. The bytes of a batch are there once, however many
+//!   wait for them; each who waits has ranges of it.
+//! - All together: every buffer is counted in [`Memory`](batch::Memory). Past `--max-memory` the client for which most
+//!   waits is disconnected, until the rest fits.
+//!
+//! # The modules, in reading order
+//!
+//! None knows those that come after it, but for the values of [`options`]. Each can be read, tested and benchmarked
+//! without them.
 //!
 //! 1. [`lines`]: bytes become lines, with a limit.
-//! 2. [`protocol`]: a line becomes a request; what the server says becomes lines.
-//! 3. [`chat`]: who is who and who is where, in two tables whose records are found by name through
-//!    [`chat::directory`].
-//! 4. [`turn`]: what one turn of the loop has to say, written once and shared by all who get it. The heart of it.
-//! 5. [`outbox`]: what the kernel would not take, kept once for all who wait for it.
-//! 6. [`connection`]: one client: a stream, its unfinished input, its outbox.
-//! 7. [`hub`]: every connection, and what a turn does with them: read, carry out, deliver, flush, end. With
-//!    [`timers`], the time-outs, and [`slots`], the table in which connections lie.
-//! 8. [`server`]: the poll loop, the listeners and the signals. The one place that polls and looks at the clock.
-//! 9. [`options`] and [`logging`]: the command line, and where the log goes. `main.rs` puts it all together.
+//! 2. [`protocol`]: the wire. A line becomes a request (`request.rs`, `parameters.rs`, and `plain.rs`, a fast path that
+//!    can be deleted); which names are allowed (`nickname.rs`); escapes (`text.rs`); what the server says (`reply.rs`,
+//!    `disconnect.rs`); connections that begin with HTTP, TLS or a PROXY header (`foreign.rs`).
+//! 3. [`chat`]: who is who and who is where, in two tables.
+//! 4. [`transport`]: the contract between the hub and a socket.
+//! 5. [`batch`] and [`outbox`]: what a room says, shared; and what waits for one client.
+//! 6. [`budget`] and [`fanout`]: how much a turn may do; the outboxes of all clients, and the batch of the room that
+//!    speaks. The heart of it.
+//! 7. [`dispatch`]: a request is carried out. No I/O.
+//! 8. [`deadlines`], [`ip_key`] and [`connection`]: time-outs of all kinds; what counts as one address; one client.
+//! 9. [`hub`]: every connection, and what a turn does with them: `read.rs`, `write.rs`, `end.rs`, `report.rs`.
+//! 10. [`proxy`] and [`server`]: the PROXY header; the poll loop, the listeners, the signals. The server is the one
+//!     place that polls and looks at the clock.
+//! 11. [`options`] and [`logging`]: the command line, and where the log goes. `main.rs` puts it all together.
 //!
-//! All modules are public, so that tests and benches can reach each layer by itself; what a user of the crate needs
-//! is at the root.
+//! All modules are public, so that tests and benches can reach each by itself; what a user of the crate needs is at the
+//! root.
+//!
+//! The optional parts, each behind the cargo feature of its name. The default build has nothing of them, and each meets
+//! the rest in a few marked lines of `transport`, `options`, `server` and `dispatch`:
+//!
+//! - `web`: the page, WebSocket, health and metrics. WebSocket is one more [`Transport`](transport::Transport).
+//! - `tls`: likewise; it stands between a socket and the lines.
+//! - `cluster`: several nodes as one server. A request can then also end in a question to Redis.
+//! - `client`, with the feature `chat`: a client's half of the protocol, for `parlor-chat`.
 //!
 //! # What holds everywhere
 //!
-//! - Between two polls nothing blocks, and the cost of a turn depends
-//!   on what happened in it, not on how many clients are connected.
-//! - An idle client owns no buffer.
-//! - An edge-triggered poll says a thing once: whoever stops before the kernel has said `WouldBlock` is remembered.
-//! - Nothing is removed while anything is walked: it is marked, and removed after.
+//! - Between two polls nothing blocks. The cost of a turn depends on what happened in it, not on how many clients are
+//!   connected.
+//! - A turn has a bound of about 100 ms ([`budget`]). What is left goes on in the next turn, before anybody is read.
+//! - An edge-triggered poll says a thing once. Whoever stops before the kernel has said `WouldBlock` is remembered.
+//! - Nothing is removed while anything is walked: it is marked, and removed at the end of the turn.
 //! - No input, no error of a socket and no shortage of descriptors panics, spins or stops the loop.
+//!
+//! # Exercises for the reader
+//!
+//! From easy to hard. `cargo test --test simulation --test protocol` tells whether all promises still hold.
+//!
+//! 1. **Break the order.** Take the call of `catch_up` out of [`Fanout::reply`](fanout::Fanout::reply). Say first who will
+//!    hear what too early, then run the tests. One of the two finds it; why not the other? Begin with the example at the
+//!    head of `src/fanout.rs`.
+//! 2. **Count something.** Let `--stats` and SIGUSR1 also tell the longest text that was sent. Begin with
+//!    [`RequestCounters`](dispatch::RequestCounters) in `src/dispatch.rs` and its way to the log, `src/hub/report.rs`.
+//! 3. **A fifth action**, `WHO IS HERE`: the reply names the members of a room. Begin with
+//!    [`Request`](protocol::Request) in `src/protocol/request.rs`, then `apply` in `src/dispatch.rs`; teach it to the
+//!    model in `tests/model` too. How long may the reply become, and what must bound it?
+//! 4. **The latest messages for those who join.** A room keeps its last 20 messages, and JOIN ROOM sends them behind
+//!    its reply. Begin with `apply` and [`Fanout::seal_room`](fanout::Fanout::seal_room). A [`Batch`](batch::Batch) can
+//!    be kept by cloning its handle; where does that memory count, and what lets go of it when there is too little?
+//! 5. **Completions instead of readiness.** Nearly all CPU time goes into `write`. Let one `io_uring` submit all writes
+//!    of a turn in one system call. Begin with [`Transport`](transport::Transport), `write_to_room` in
+//!    `src/hub/write.rs` and `src/server.rs`. Which bytes may not move until the kernel is done with them? Measure with
+//!    `cargo bench --bench load -- fanout-single rooms --before target/release/parlor-of-before`.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -61,6 +179,7 @@ pub mod connection;
 pub mod deadlines;
 pub mod dispatch;
 pub mod fanout;
+pub mod heap;
 pub mod hub;
 pub mod ip_key;
 pub mod lines;
@@ -70,7 +189,11 @@ pub mod outbox;
 pub mod protocol;
 pub mod proxy;
 pub mod server;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod transport;
+#[cfg(feature = "web")]
+pub mod web;
 
 pub use hub::Counters;
 pub use options::{Listen, Options};

@@ -24,6 +24,8 @@ pub use help::{manual, usage};
 pub use host::HostName;
 pub(crate) use listen::write_prefixes;
 pub use listen::{Listen, Place, Spoken};
+#[cfg(feature = "web")]
+pub use parts::built_in;
 pub use parts::version;
 
 /// The longest line that can be allowed: an escape can make a message three times as long as its line, and the bytes of

@@ -2,7 +2,7 @@
 //!
 //! Two kinds of lines wait here. Those that are for this client alone, its replies, lie in a buffer of its own. What a
 //! room says lies in a [`Batch`], which all members of the room share; each of them holds the *range* of it that it has
-//! not been sent. The queue of [`Piece`]s says in which order they go out:
+//! not been sent. The queue of pieces says in which order they go out:
 //!
 //! ```text
 //! a batch of room 7     [ Ann: hi | Bob: hello | me: hey | Ann: bye ]
@@ -31,7 +31,7 @@ const DIRECT_BYTES: usize = 16 << 10;
 
 /// What an outbox may keep for its next use: bytes of lines, and pieces. Few may keep much.
 const SPARE: (usize, usize) = (512, 8);
-const LARGE_SPARE: (usize, usize) = (2 * GATHER_BYTES, 256);
+const LARGE_SPARE: (usize, usize) = (16 << 10, 256);
 
 /// The least capacity of a queue that has to wait. See [`KEPT_BYTES_MIN`].
 const KEPT_PIECES_MIN: usize = KEPT_BYTES_MIN.div_ceil(size_of::<Piece>());

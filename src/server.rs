@@ -12,6 +12,10 @@ mod listener;
 mod notify;
 mod signals;
 mod socket;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(feature = "web")]
+mod web;
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -40,7 +44,11 @@ use socket::Socket;
 /// when it is written.
 const EVENTS_PER_TURN: usize = 256;
 
-/// Tokens below this are the hub's numbers of connections; the listeners count up from it.
+/// While turns leave work over, they are long, and it must be known who else has come before it is decided who is next:
+/// so many polls are made before such a turn, as long as each is full. That takes 30 µs for each.
+const POLLS_PER_TURN_MAX: usize = 64;
+
+/// Tokens below this are the hub's numbers of connections, which have 32 bits; the listeners count up from it.
 const FIRST_LISTENER: usize = usize::MAX / 2;
 /// From here on they are those of connections that are no clients yet.
 const FIRST_WAITING: usize = FIRST_LISTENER + usize::MAX / 8;
@@ -57,6 +65,8 @@ pub struct Server {
     addresses: Vec<Address>,
     signals: Option<Signals>,
     stopper: Stopper,
+    #[cfg(feature = "tls")]
+    certificates: Option<tls::Certificates>,
     #[cfg(feature = "cluster")]
     cluster: Option<(Link, Node)>,
 }
@@ -110,6 +120,8 @@ impl Server {
         if options.listen.is_empty() {
             return Err(io::Error::new(ErrorKind::InvalidInput, "no address to listen on"));
         }
+        #[cfg(feature = "tls")]
+        let certificates = tls::Certificates::load(options)?;
         let poll = Poll::new()?;
         if let Some(signals) = &mut signals {
             poll.registry().register(signals.source(), SIGNALS, Interest::READABLE)?;
@@ -121,6 +133,7 @@ impl Server {
             for mut listener in Listener::bind(listen, options)? {
                 let token = Token(FIRST_LISTENER + listeners.len());
                 poll.registry().register(listener.source(), token, Interest::READABLE)?;
+                listener.token = token;
                 addresses.push(listener.address()?);
                 listeners.push(listener);
             }
@@ -135,6 +148,8 @@ impl Server {
             addresses,
             signals,
             stopper,
+            #[cfg(feature = "tls")]
+            certificates,
         })
     }
 
@@ -191,6 +206,10 @@ struct Loop {
     stats: Duration,
     next_stats: Option<Duration>,
     clock: Clock,
+    #[cfg(feature = "web")]
+    web: web::Web,
+    #[cfg(feature = "tls")]
+    certificates: Option<tls::Certificates>,
     #[cfg(feature = "cluster")]
     link: Option<Link>,
 }
@@ -213,6 +232,10 @@ impl Loop {
             stats: options.stats,
             next_stats: Some(options.stats).filter(|every| !every.is_zero()),
             clock: Clock::start(),
+            #[cfg(feature = "web")]
+            web: web::Web::new(&options),
+            #[cfg(feature = "tls")]
+            certificates: server.certificates,
             #[cfg(feature = "cluster")]
             link,
         })
@@ -228,14 +251,17 @@ impl Loop {
                 other => other?,
             }
             let now = self.clock.look(wait);
-            for event in &events {
-                match event.token() {
-                    WAKER => {}
-                    SIGNALS => killed_by = self.take_signals(now),
-                    #[cfg(feature = "cluster")]
-                    ENGINE => self.link.iter_mut().for_each(|link| link.event(event)),
-                    token => self.dispatch(token, event, now),
+            killed_by = self.take_events(&events, now);
+            let polls = if wait == Some(Duration::ZERO) { POLLS_PER_TURN_MAX } else { 1 };
+            for _ in 1..polls {
+                // An error comes again with the next turn's poll.
+                if killed_by.is_some()
+                    || events.iter().count() < EVENTS_PER_TURN
+                    || self.poll.poll(&mut events, Some(Duration::ZERO)).is_err()
+                {
+                    break;
                 }
+                killed_by = self.take_events(&events, now);
             }
             if self.stopper.wanted.load(Ordering::Acquire) && !self.stopping {
                 self.stop("asked to", now);
@@ -245,26 +271,47 @@ impl Loop {
             #[cfg(feature = "cluster")]
             self.before_turn();
             self.hub.turn(now);
+            #[cfg(feature = "web")]
+            self.end_of_turn(now);
             #[cfg(feature = "cluster")]
             self.after_turn();
             self.tell_stats(now);
+            #[cfg(feature = "tls")]
+            self.look_at_certificates(now);
         }
         log::info!("stopped; {}", self.hub.counters());
         Ok(Ended { counters: self.hub.counters(), killed_by })
+    }
+
+    /// Takes what a poll has told. The number of the signal that ends the server at once, if one does.
+    fn take_events(&mut self, events: &Events, now: Duration) -> Option<u8> {
+        let mut killed_by = None;
+        for event in events {
+            match event.token() {
+                WAKER => {}
+                SIGNALS => killed_by = self.take_signals(now),
+                #[cfg(feature = "cluster")]
+                ENGINE => self.link.iter_mut().for_each(|link| link.event(event)),
+                token => self.dispatch(token, event, now),
+            }
+        }
+        killed_by
     }
 
     fn dispatch(&mut self, token: Token, event: &PollEvent, now: Duration) {
         let hung_up = event.is_read_closed() || event.is_error();
         let (readable, writable) = (event.is_readable(), event.is_writable());
         let event = Event { readable, writable, hung_up, urgent: event.is_priority() };
+        #[cfg(feature = "web")]
+        if self.visitor_event(token, event, now) {
+            return;
+        }
         if let Some(waiting) = token.0.checked_sub(FIRST_WAITING) {
             self.entrance.event(waiting, event);
-        } else if let Some(index) = token.0.checked_sub(FIRST_LISTENER) {
-            if let Some(listener) = self.listeners.get_mut(index) {
-                listener.ready = true;
-            }
         } else if let Ok(client) = ClientId::try_from(token.0) {
             self.hub.event(client, event, now);
+        } else if let Some(listener) = self.listeners.iter_mut().find(|listener| listener.token == token) {
+            listener.ready = true;
         }
     }
 
@@ -291,6 +338,13 @@ impl Loop {
         let accept = self.next_accept().map(|at| at.saturating_sub(now));
         let stats = self.next_stats.map(|at| at.saturating_sub(now));
         let entrance = self.entrance.wait(now);
+        #[cfg(feature = "web")]
+        let entrance = [entrance, self.web.wait(now)].into_iter().flatten().min();
+        #[cfg(feature = "tls")]
+        let stats = [stats, self.next_look_at_certificates().map(|at| at.saturating_sub(now))]
+            .into_iter()
+            .flatten()
+            .min();
         #[cfg(feature = "cluster")]
         let link = self.link.as_ref().and_then(|link| link.wait(self.hub.node()?));
         #[cfg(not(feature = "cluster"))]
@@ -306,6 +360,9 @@ impl Loop {
                     self.hub.log_counters();
                     self.hub.log_largest();
                 }
+                #[cfg(feature = "tls")]
+                Request::Reload => self.reload_certificates(),
+                #[cfg(not(feature = "tls"))]
                 Request::Reload => log::info!("SIGHUP: there is nothing to read again"),
                 Request::Stop { number, .. } if self.stopping => {
                     log::info!("stopping at once: a second signal");
@@ -324,7 +381,9 @@ impl Loop {
             notify::notify(notify::STOPPING);
         }
         self.stopping = true;
-        self.listeners.clear();
+        self.listeners.retain(Listener::answers_to_the_end);
+        #[cfg(feature = "web")]
+        self.web.door.stop();
         self.entrance.clear();
         self.hub.stop(now);
     }

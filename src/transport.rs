@@ -50,6 +50,9 @@ pub enum End {
     /// The peer has closed its sending side where it should have said first that it is done. An unfinished last line
     /// does not count.
     Truncated,
+    /// The peer has said that it is done, or has broken the transport's rules, where messages have ends of their own: what
+    /// has come of an unfinished last one does not count. Bytes may still come, which mean nothing.
+    Broken,
 }
 
 /// What [`Transport::send`] has done.
@@ -88,6 +91,12 @@ pub trait Transport {
         0
     }
 
+    /// Bytes allocated for input that waits in the transport. It counts them in the hub's
+    /// [`Memory`](crate::batch::Memory) itself; here it tells for whom they are.
+    fn input_bytes(&self) -> usize {
+        0
+    }
+
     /// Sends what is held. Whether nothing is held any more; if not, an event will tell when there is room.
     ///
     /// # Errors
@@ -110,6 +119,11 @@ pub trait Transport {
     /// Whether this transport can ask its peer for a sign of life, and has to be told when.
     fn can_ping(&self) -> bool {
         false
+    }
+
+    /// Whether other protocols can be mistaken for lines here, and are to be looked for at the beginning.
+    fn speaks_lines(&self) -> bool {
+        true
     }
 
     /// Asks the peer for a sign of life. It is held until it can go out.

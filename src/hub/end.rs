@@ -6,6 +6,8 @@ use super::{Hub, Notice};
 use crate::chat::ClientId;
 use crate::connection::{Phase, Reading, Source, Writing};
 use crate::deadlines::Moment;
+use crate::heap;
+use crate::outbox::Scratch;
 use crate::protocol::DisconnectReason;
 use crate::transport::{End, Transport};
 
@@ -62,9 +64,6 @@ impl<T: Transport> Hub<T> {
         }
         self.dispatch.say_why(client, reason);
         self.linger(client, Some(reason));
-        if self.stop_at.is_none() && self.lingering_len > self.lingering_max() {
-            self.close_oldest_lingering();
-        }
     }
 
     /// How many connections are kept for their last words.
@@ -83,11 +82,14 @@ impl<T: Transport> Hub<T> {
         let Some(connection) = self.connections.get_mut(client as usize) else { return };
         connection.phase = Phase::Lingering { until, reason };
         connection.input = None;
-        if matches!(connection.source, Source::Drained | Source::Ended(End::Goodbye)) {
+        if matches!(connection.source, Source::Drained | Source::Ended(End::Goodbye | End::Broken)) {
             connection.source = Source::Unread;
         }
         self.lingering.push_back((until, client));
         self.lingering_len += 1;
+        if self.stop_at.is_none() && self.lingering_len > self.lingering_max() {
+            self.close_oldest_lingering();
+        }
         self.queue(client);
         self.enter_deadline(client);
     }
@@ -96,7 +98,9 @@ impl<T: Transport> Hub<T> {
     pub(super) fn goodbye_is_said(&mut self, client: ClientId) {
         let Some(connection) = self.connections.get_mut(client as usize) else { return };
         match (&mut connection.phase, self.stop_at) {
-            (Phase::Finishing { .. }, _) if connection.source == Source::Ended(End::Goodbye) => {
+            (Phase::Finishing { .. }, _)
+                if matches!(connection.source, Source::Ended(End::Goodbye | End::Broken)) =>
+            {
                 self.uncount(client);
                 self.linger(client, None);
             }
@@ -155,6 +159,7 @@ impl<T: Transport> Hub<T> {
                 connections.get(client as usize).is_some_and(|connection| connection.reading.is_listed())
             };
             self.ready.retain(|&client| is_live(client));
+            self.ready_again.retain(|&client| is_live(client));
         }
         if self.connections.is_empty() && self.connections.capacity() > 2 * super::RESERVED_CONNECTIONS_MAX {
             self.connections.shrink_to_fit();
@@ -171,6 +176,13 @@ impl<T: Transport> Hub<T> {
             connections.get(client as usize).is_some_and(|connection| connection.entered_for == at)
         });
         self.dispatch.fanout.shrink(connections.capacity());
+        if self.dispatch.chat.names_have_gone() {
+            // What is kept for its next use may lie above all that has been freed.
+            self.spare_input = None;
+            self.scratch = Scratch::default();
+            self.dispatch.fanout.drop_spares();
+            heap::settle();
+        }
     }
 
     /// When this connection has to be looked at, if at no other time.
@@ -301,6 +313,7 @@ impl<T: Transport> Hub<T> {
             let holds = outbox.map_or(0, |outbox| outbox.unsent_bytes() + outbox.allocated_bytes())
                 + parked
                 + connection.input.as_ref().map_or(0, |input| input.allocated_bytes())
+                + connection.transport.input_bytes()
                 + self.dispatch.chat.long_name_bytes_of(client);
             if holds > 0 && connection.phase != Phase::Closed {
                 holders.push((holds, client));

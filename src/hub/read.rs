@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Hub, Notice};
+use super::{CROWD, CROWD_READ_BYTES, Hub, Notice, READ_BYTES};
 use crate::chat::ClientId;
 use crate::connection::{Connection, Input, Phase, Reading, Source, Writing};
 use crate::deadlines::Moment;
@@ -39,20 +39,39 @@ enum Stop {
 }
 
 impl<T: Transport> Hub<T> {
-    /// Reads from those that are ready, in order, until what they ask for is enough for one turn.
+    /// Reads from those that are ready, in order, until what they ask for is enough for one turn: first from those who
+    /// may want little, each of whom has an equal share of the turn, and then from those who are known to want more.
+    /// How much a request costs is seen only afterwards, so it cannot be the other way round.
     pub(super) fn read_ready(&mut self) {
         // Whoever becomes ready from here on is read from in the next turn, after everybody else.
-        for _ in 0..self.ready.len() {
-            let Some(client) = self.ready.pop_front() else { return };
-            self.read(client);
-            if self.dispatch.fanout.budget.requests_are_over() || self.has_little_memory() {
+        let (first, again) = (self.ready.len(), self.ready_again.len());
+        for _ in 0..first {
+            let Some(client) = self.ready.pop_front() else { break };
+            self.dispatch.fanout.budget.begin_share(first + again);
+            self.read(client, first + again);
+            if self.turn_is_over() {
+                return;
+            }
+            if again > 0 && self.dispatch.fanout.budget.first_are_over() {
+                break;
+            }
+        }
+        for _ in 0..again {
+            let Some(client) = self.ready_again.pop_front() else { return };
+            self.dispatch.fanout.budget.begin_share(1);
+            self.read(client, first + again);
+            if self.turn_is_over() {
                 return;
             }
         }
     }
 
-    /// Reads from one connection, once, and executes what has come.
-    fn read(&mut self, client: ClientId) {
+    fn turn_is_over(&self) -> bool {
+        self.dispatch.fanout.budget.requests_are_over() || self.has_little_memory()
+    }
+
+    /// Reads from one connection, one of so many that are ready, once, and executes what has come.
+    fn read(&mut self, client: ClientId, ready_len: usize) {
         let Some(connection) = self.connections.get_mut(client as usize) else { return };
         // The list can still name the slot of a connection that was closed after it had been put there.
         if !connection.reading.is_listed() {
@@ -60,22 +79,25 @@ impl<T: Transport> Hub<T> {
         }
         let was = std::mem::replace(&mut connection.reading, Reading::Idle);
         match connection.phase {
-            Phase::Active => self.read_requests(client, was == Reading::LastLook),
+            Phase::Active => self.read_requests(client, was == Reading::LastLook, ready_len),
             Phase::Lingering { .. } => self.discard(client),
             Phase::Finishing { .. } | Phase::Closed => {}
         }
         self.enter_deadline(client);
     }
 
-    fn read_requests(&mut self, client: ClientId, is_last_look: bool) {
+    fn read_requests(&mut self, client: ClientId, is_last_look: bool, ready_len: usize) {
         if self.is_held_back(client) {
             return self.set_reading(client, Reading::HeldBack);
         }
         // Taken out of the hub for as long as lines are borrowed from it.
         let mut buffer = std::mem::take(&mut self.read_buffer);
-        if let Some(count) = self.receive(client, &mut buffer, is_last_look) {
+        let bytes = if ready_len < CROWD { READ_BYTES } else { CROWD_READ_BYTES };
+        let room = buffer.get_mut(..bytes).unwrap_or_default();
+        let room_bytes = room.len();
+        if let Some(count) = self.receive(client, room, is_last_look) {
             let stop = self.execute_lines(client, buffer.get(..count).unwrap_or_default());
-            self.go_on_later(client, stop);
+            self.go_on_later(client, stop, count == room_bytes);
         }
         self.read_buffer = buffer;
     }
@@ -169,12 +191,13 @@ impl<T: Transport> Hub<T> {
     }
 
     fn execute_each(&mut self, client: ClientId, input: &mut Input, fresh: &mut &[u8]) -> Stop {
-        for _ in 0..LINES_PER_TURN {
+        for number in 0..LINES_PER_TURN {
             // Where nothing is left to pay for, `--rate` must not hold up the end of the input.
             if input.lines.is_empty() && fresh.is_empty() {
                 return Stop::NoMoreLines;
             }
-            if self.dispatch.fanout.budget.requests_are_over() || self.is_held_back(client) {
+            let has_had_its_share = number > 0 && self.dispatch.fanout.budget.share_is_over();
+            if has_had_its_share || self.is_held_back(client) {
                 return Stop::Budget;
             }
             if self.throttled_until(client) > self.now {
@@ -194,7 +217,7 @@ impl<T: Transport> Hub<T> {
     /// The end of the input: what is left is a last line without its line end.
     fn execute_last(&mut self, client: ClientId, input: &mut Input) -> Stop {
         let Some(connection) = self.connections.get_mut(client as usize) else { return Stop::NoMoreLines };
-        if connection.source == Source::Ended(End::Truncated) {
+        if matches!(connection.source, Source::Ended(End::Truncated | End::Broken)) {
             input.lines.clear();
         }
         let last = input.lines.finish(self.options.max_line);
@@ -224,15 +247,17 @@ impl<T: Transport> Hub<T> {
         }
     }
 
-    /// Sees to it that the client is come back to.
-    fn go_on_later(&mut self, client: ClientId, stop: Stop) {
+    /// Sees to it that the client is come back to. `wants_much`: the read was full.
+    fn go_on_later(&mut self, client: ClientId, stop: Stop, wants_much: bool) {
         let Some(connection) = self.connections.get_mut(client as usize) else { return };
         let writing = connection.writing;
         match (stop, connection.source) {
             (Stop::Foreign(foreign), _) => self.disconnect(client, DisconnectReason::WrongProtocol(foreign)),
             (Stop::NoMoreLines, Source::Ended(_)) => self.finish(client),
             (Stop::NoMoreLines, Source::Drained) => {}
-            (Stop::NoMoreLines, Source::Unread) | (Stop::Budget, _) => self.queue(client),
+            // There may be more, but as a rule there is not.
+            (Stop::NoMoreLines, Source::Unread) if !wants_much => self.queue(client),
+            (Stop::NoMoreLines, Source::Unread) | (Stop::Budget, _) => self.queue_again(client),
             // Nothing can be written to it any more: its sender has gone, and its nickname is not to be held for as
             // long as it would take to execute bit by bit what it has left behind.
             (Stop::Throttled, _) if writing == Writing::Failed => self.close(client),
@@ -262,7 +287,7 @@ impl<T: Transport> Hub<T> {
         connection.reading = Reading::Idle;
         (connection.heard_at, connection.alive_at) = (now, now);
         if connection.source != Source::Drained || connection.has_lines() {
-            self.queue(client);
+            self.queue_again(client);
         }
         self.enter_deadline(client);
     }
@@ -287,7 +312,7 @@ impl<T: Transport> Hub<T> {
                 if connection.discarded_bytes > DISCARD_BYTES_MAX {
                     self.close(client);
                 } else if !drained {
-                    self.queue(client);
+                    self.queue_again(client);
                 }
             }
             Ok(Received::Nothing) => connection.source = Source::Drained,

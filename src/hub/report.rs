@@ -98,6 +98,11 @@ impl<T: Transport> Hub<T> {
         self.lingering_len
     }
 
+    /// Bytes that wait to be written, those that wait for several clients counted for each. Looks at all clients.
+    pub fn all_output_bytes(&self) -> usize {
+        self.connections.iter().map(|(slot, _)| self.output_bytes(slot as ClientId)).sum()
+    }
+
     /// Logs a line of counters.
     pub fn log_counters(&self) {
         let (clients, rooms, memory) = (self.clients, self.chat().rooms_len(), self.memory_bytes());

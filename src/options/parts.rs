@@ -44,10 +44,16 @@ pub(super) fn missing(needed: &[Part]) -> Option<String> {
     Some(format!("not built in; it needs the cargo {features} {}", names.join(" and ")))
 }
 
-/// What `--version` prints: name, version, and the optional parts that are built in.
-pub fn version() -> String {
+/// The optional parts that are built in, with spaces between them.
+pub fn built_in() -> String {
     let parts: Vec<&str> =
         Part::ALL.iter().filter(|part| part.is_built_in()).map(|part| part.name()).collect();
-    let parts = if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(" ")) };
+    parts.join(" ")
+}
+
+/// What `--version` prints: name, version, and the optional parts that are built in.
+pub fn version() -> String {
+    let parts = built_in();
+    let parts = if parts.is_empty() { String::new() } else { format!(" ({parts})") };
     format!("parlor {}{parts}\n", env!("CARGO_PKG_VERSION"))
 }

@@ -71,6 +71,11 @@ const SIGNATURES: [(&[u8], Foreign); 3] = [
 ];
 
 impl Beginning {
+    /// Of a connection that is known to speak this protocol.
+    pub fn over() -> Self {
+        Beginning(State::Over)
+    }
+
     /// Whether what is read has to be given to [`Beginning::first_bytes`].
     pub fn wants_bytes(&self) -> bool {
         matches!(self.0, State::Start | State::Within { .. })

@@ -12,6 +12,9 @@ use crate::logging::Limiter;
 /// are there waiting.
 const ACCEPTS_PER_TURN: usize = 256;
 
+/// Likewise where TLS is spoken: one step of one handshake is done in a turn, so that more could only wait.
+const TLS_ACCEPTS_PER_TURN: usize = 16;
+
 /// When accepting fails for want of something, it is tried again after this time, or as soon as a connection has
 /// closed.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -74,7 +77,9 @@ impl Loop {
         }
         self.back_off.pause = None;
         for index in 0..self.listeners.len() {
-            for _ in 0..ACCEPTS_PER_TURN {
+            let is_encrypted =
+                self.listeners.get(index).is_some_and(|listener| listener.spoken().is_encrypted());
+            for _ in 0..if is_encrypted { TLS_ACCEPTS_PER_TURN } else { ACCEPTS_PER_TURN } {
                 if !self.accept_one(index, now) {
                     break;
                 }
@@ -100,7 +105,7 @@ impl Loop {
         let error = match listener.accept() {
             Ok((socket, peer)) => {
                 let (behind_proxy, spoken) = (listener.is_behind_proxy(), listener.spoken());
-                match self.take_in(Entrant { socket, peer, spoken }, behind_proxy, now) {
+                match self.take_in(Entrant { socket, peer, spoken, reason: None }, behind_proxy, now) {
                     Ok(()) => {
                         self.back_off.own_faults = 0;
                         return true;

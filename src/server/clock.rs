@@ -28,6 +28,12 @@ impl Clock {
         self.now
     }
 
+    /// How much time has passed since.
+    #[cfg(feature = "web")]
+    pub fn in_turn(&self) -> Duration {
+        self.looked_at.elapsed()
+    }
+
     /// How long the poll is to wait, if so long a wait is wanted.
     pub fn wait(wanted: Option<Duration>) -> Option<Duration> {
         wanted.map(|wanted| wanted.min(WAIT_MAX))

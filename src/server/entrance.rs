@@ -2,11 +2,17 @@
 //! lines and rooms, nor of the clients.
 //!
 //! What a connection has to do first is decided by its listener, stage by stage: behind a proxy it begins with a PROXY
-//! header ([`Stage::Proxy`]). Whoever is through goes to the hub.
+//! header ([`Stage::Proxy`]), and where TLS is spoken the handshake follows ([`Stage::Handshake`]). Whoever is through
+//! goes to the hub.
 //!
 //! Nobody can hold on to much here: at most [`WAITING_MAX`] connections wait in a stage, the oldest goes when one more
 //! comes; each has [`PATIENCE`] for it; and it holds a few kilobytes. They are no clients: they do not count for
 //! `--max-clients`, and hear nothing when they are closed.
+//!
+//! A handshake is work, half a millisecond and more, and clients must not wait for many. So a turn does one step of one
+//! handshake; the others keep their places.
+
+mod stage;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
@@ -20,8 +26,10 @@ use super::{FIRST_WAITING, Loop};
 use crate::chat::ClientId;
 use crate::logging::Limiter;
 use crate::options::Spoken;
-use crate::proxy::{self, Header};
-use crate::transport::{Event, Peer, Received, Transport};
+use crate::protocol::DisconnectReason;
+use crate::proxy;
+use crate::transport::{Event, Peer, Transport};
+use stage::{STAGES, Stage, Step};
 
 /// The most connections that wait in one stage.
 const WAITING_MAX: usize = 256;
@@ -33,9 +41,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// on by itself.
 const STALE_AFTER: Duration = Duration::from_secs(1);
 
-/// What [`PATIENCE`] counts of a turn at most. The loop turns at least so often while somebody waits, so that whatever
-/// is longer is time in which the process stood still, which is not the peer's fault.
-const TICK: Duration = Duration::from_secs(1);
+/// How many steps of handshakes a turn does.
+const WORK_PER_TURN: u32 = 1;
+
+/// Who has to wait for the server when its time is over is looked at again after this.
+const POSTPONED_BY: Duration = Duration::from_secs(1);
 
 /// A connection that is through, or has just been accepted.
 #[derive(Debug)]
@@ -46,36 +56,15 @@ pub struct Entrant {
     pub peer: Peer,
     /// What its listener speaks.
     pub spoken: Spoken,
-}
-
-/// What a connection has to do before it is a client.
-#[derive(Debug)]
-enum Stage {
-    /// Send the PROXY header, of which so much has come.
-    Proxy(Vec<u8>),
-}
-
-/// How many kinds of [`Stage`] there are.
-const STAGES: usize = 1;
-
-/// What became of a connection that was looked at.
-#[derive(Debug)]
-enum Step {
-    /// It waits for an event.
-    Wait,
-    /// The stage is done.
-    Done,
-    /// It is to be closed, for a reason that is worth a line in the log.
-    Close(&'static str),
-    /// It has gone without having said anything.
-    Gone,
+    /// Why it cannot stay, if it cannot: it is told so.
+    pub reason: Option<DisconnectReason>,
 }
 
 #[derive(Debug)]
 struct Waiting {
     entrant: Entrant,
     stage: Stage,
-    /// On the clock of [`Patience`].
+    /// On the clock of the loop, which stands still while the process does.
     deadline: Duration,
     /// It is on the list of those to be looked at.
     is_listed: bool,
@@ -89,55 +78,12 @@ pub struct Entrance {
     by_deadline: [BTreeSet<(Duration, usize)>; STAGES],
     /// To be looked at: an edge-triggered poll does not say it twice.
     listed: VecDeque<usize>,
-    patience: Patience,
+    /// The same, where it is much work.
+    listed_work: VecDeque<usize>,
+    /// Such steps that may still be done in this turn.
+    work_left: u32,
     buffer: Vec<u8>,
     closed: Limiter,
-}
-
-/// A clock that stands still while the process does.
-#[derive(Debug, Default)]
-struct Patience {
-    elapsed: Duration,
-    seen: Duration,
-}
-
-impl Patience {
-    fn advance(&mut self, now: Duration) {
-        self.elapsed += now.saturating_sub(self.seen).min(TICK);
-        self.seen = now;
-    }
-}
-
-impl Stage {
-    /// The first that a connection has to go through, if there is one.
-    fn first(behind_proxy: bool, spoken: Spoken) -> Option<Stage> {
-        if behind_proxy { Some(Stage::Proxy(Vec::new())) } else { Stage::after_proxy(spoken) }
-    }
-
-    /// The next one.
-    fn next(&self, spoken: Spoken) -> Option<Stage> {
-        match self {
-            Stage::Proxy(_) => Stage::after_proxy(spoken),
-        }
-    }
-
-    fn after_proxy(_spoken: Spoken) -> Option<Stage> {
-        None
-    }
-
-    /// Its place in a table of [`STAGES`].
-    fn kind(&self) -> usize {
-        match self {
-            Stage::Proxy(_) => 0,
-        }
-    }
-
-    /// What is said of one that takes too long, and of one that has to go for others.
-    fn complaint(&self) -> [&'static str; 2] {
-        match self {
-            Stage::Proxy(_) => ["no PROXY header came in time", "too many wait for their PROXY header"],
-        }
-    }
 }
 
 impl Entrance {
@@ -156,25 +102,24 @@ impl Entrance {
 
     /// How long the loop may wait for events.
     pub fn wait(&self, now: Duration) -> Option<Duration> {
-        if !self.listed.is_empty() {
+        if !self.listed.is_empty() || !self.listed_work.is_empty() {
             return Some(Duration::ZERO);
         }
         let first = self.by_deadline.iter().filter_map(|stage| stage.first()).min();
-        let waiting = first.map(|(deadline, _)| deadline.saturating_sub(self.patience.elapsed).min(TICK));
+        let waiting = first.map(|(deadline, _)| deadline.saturating_sub(now));
         let log = self.closed.deadline().map(|at| at.saturating_sub(now));
         [waiting, log].into_iter().flatten().min()
     }
 
     /// Closes whoever waits.
     pub fn clear(&mut self) {
-        *self = Entrance { closed: self.closed, ..Entrance::default() };
+        *self = Entrance { closed: std::mem::take(&mut self.closed), ..Entrance::default() };
         self.log_left_out(Duration::MAX);
     }
 
     /// Closes the oldest, if it has been here for a while. Whether there was one.
     pub fn close_stale(&mut self, now: Duration) -> bool {
-        self.patience.advance(now);
-        let stale = self.patience.elapsed + PATIENCE.saturating_sub(STALE_AFTER);
+        let stale = now + PATIENCE.saturating_sub(STALE_AFTER);
         let oldest = self.by_deadline.iter().filter_map(|stage| stage.first()).min().copied();
         let Some((_, key)) = oldest.filter(|&(deadline, _)| deadline <= stale) else { return false };
         self.close(key, Some("there are no descriptors left"), now);
@@ -183,7 +128,6 @@ impl Entrance {
 
     /// A connection begins to wait. Its key; the oldest may have gone for it.
     fn add(&mut self, entrant: Entrant, stage: Stage, now: Duration) -> usize {
-        self.patience.advance(now);
         let kind = stage.kind();
         let waiting = Waiting { entrant, stage, deadline: Duration::ZERO, is_listed: false };
         let key = self.waiting.insert(waiting);
@@ -195,13 +139,13 @@ impl Entrance {
     fn begin(&mut self, key: usize, kind: usize, now: Duration) {
         let Some(stage) = self.by_deadline.get_mut(kind) else { return };
         let oldest = stage.first().map(|&(_, oldest)| oldest).filter(|_| stage.len() >= WAITING_MAX);
-        let deadline = self.patience.elapsed + PATIENCE;
+        let deadline = now + PATIENCE;
         stage.insert((deadline, key));
         if let Some(waiting) = self.waiting.get_mut(key) {
             waiting.deadline = deadline;
         }
         if let Some(oldest) = oldest {
-            let why = self.waiting.get(oldest).map(|waiting| waiting.stage.complaint()[1]);
+            let why = self.waiting.get(oldest).and_then(|waiting| waiting.stage.complaint()[1]);
             self.close(oldest, why, now);
         }
     }
@@ -210,19 +154,20 @@ impl Entrance {
         if let Some(waiting) = self.waiting.get_mut(key)
             && !std::mem::replace(&mut waiting.is_listed, true)
         {
-            self.listed.push_back(key);
+            let list = if waiting.stage.is_work() { &mut self.listed_work } else { &mut self.listed };
+            list.push_back(key);
         }
     }
 
-    /// The next connection that is through. Nothing when all that were ready have been looked at.
+    /// A turn begins.
+    fn renew(&mut self) {
+        self.work_left = WORK_PER_TURN;
+    }
+
+    /// The next connection that is through. Nothing when all that were ready have been looked at, or there was enough
+    /// work for this turn.
     fn next_entrant(&mut self, now: Duration) -> Option<Entrant> {
-        self.patience.advance(now);
-        while let Some(key) = self.listed.pop_front() {
-            // The list can still name one that has been closed, and whoever has its key now.
-            let Some(waiting) = self.waiting.get_mut(key).filter(|waiting| waiting.is_listed) else {
-                continue;
-            };
-            waiting.is_listed = false;
+        while let Some(key) = self.next_listed() {
             let entrant = self.go_on(key, now);
             if entrant.is_some() {
                 return entrant;
@@ -231,19 +176,41 @@ impl Entrance {
         self.next_of_the_late(now)
     }
 
+    fn next_listed(&mut self) -> Option<usize> {
+        loop {
+            let key = match self.listed.pop_front() {
+                Some(key) => key,
+                None if self.work_left > 0 => self.listed_work.pop_front()?,
+                None => return None,
+            };
+            // The list can still name one that has been closed, and whoever has its key now.
+            if let Some(waiting) = self.waiting.get_mut(key)
+                && std::mem::take(&mut waiting.is_listed)
+            {
+                self.work_left -= u32::from(waiting.stage.is_work());
+                return Some(key);
+            }
+        }
+    }
+
     /// Those whose time is over. What has arrived counts: it is looked at once more.
     fn next_of_the_late(&mut self, now: Duration) -> Option<Entrant> {
         for kind in 0..STAGES {
             while let Some(&(deadline, key)) = self.by_deadline.get(kind).and_then(BTreeSet::first)
-                && deadline <= self.patience.elapsed
+                && deadline <= now
             {
+                if self.waiting.get(key).is_some_and(|waiting| waiting.is_listed) {
+                    // It waits for the server, not the server for it.
+                    self.postpone(key, kind, deadline, now);
+                    continue;
+                }
                 let entrant = self.go_on(key, now);
                 if entrant.is_some() {
                     return entrant;
                 }
                 if let Some(waiting) = self.waiting.get(key).filter(|waiting| waiting.deadline == deadline) {
                     let [too_late, _] = waiting.stage.complaint();
-                    self.close(key, Some(too_late), now);
+                    self.close(key, too_late, now);
                 }
             }
         }
@@ -251,23 +218,44 @@ impl Entrance {
         None
     }
 
+    fn postpone(&mut self, key: usize, kind: usize, deadline: Duration, now: Duration) {
+        let Some(waiting) = self.waiting.get_mut(key) else { return };
+        waiting.deadline = now + POSTPONED_BY;
+        if let Some(stage) = self.by_deadline.get_mut(kind) {
+            stage.remove(&(deadline, key));
+            stage.insert((waiting.deadline, key));
+        }
+    }
+
     /// Does what can be done now for a connection.
     fn go_on(&mut self, key: usize, now: Duration) -> Option<Entrant> {
         self.buffer.resize(proxy::HEADER_BYTES_MAX, 0);
         loop {
             let waiting = self.waiting.get_mut(key)?;
-            match waiting.step(&mut self.buffer) {
+            match waiting.stage.step(&mut waiting.entrant, &mut self.buffer) {
                 Step::Wait => return None,
                 Step::Done => {
                     let next = waiting.stage.next(waiting.entrant.spoken);
-                    let (deadline, done) = (waiting.deadline, waiting.stage.kind());
-                    if let Some(stage) = self.by_deadline.get_mut(done) {
-                        stage.remove(&(deadline, key));
-                    }
                     let Some(next) = next else { return self.remove(key) };
-                    let kind = next.kind();
-                    waiting.stage = next;
-                    self.begin(key, kind, now);
+                    let is_work = next.is_work();
+                    self.change(key, next, now);
+                    if is_work {
+                        self.list(key);
+                        return None;
+                    }
+                }
+                #[cfg(feature = "tls")]
+                Step::GoOn => {
+                    self.list(key);
+                    return None;
+                }
+                #[cfg(feature = "tls")]
+                Step::Refuse => return self.remove(key).map(without_tls),
+                #[cfg(feature = "tls")]
+                Step::Leave(why) => {
+                    let peer = waiting.entrant.peer;
+                    self.log_closed(peer, &why, now);
+                    self.change(key, Stage::Leaving(0), now);
                 }
                 Step::Close(why) => {
                     self.close(key, Some(why), now);
@@ -281,6 +269,18 @@ impl Entrance {
         }
     }
 
+    /// The next stage begins.
+    fn change(&mut self, key: usize, next: Stage, now: Duration) {
+        let Some(waiting) = self.waiting.get_mut(key) else { return };
+        let kind = next.kind();
+        let before = std::mem::replace(&mut waiting.stage, next);
+        let deadline = waiting.deadline;
+        if let Some(stage) = self.by_deadline.get_mut(before.kind()) {
+            stage.remove(&(deadline, key));
+        }
+        self.begin(key, kind, now);
+    }
+
     fn remove(&mut self, key: usize) -> Option<Entrant> {
         let waiting = self.waiting.try_remove(key)?;
         if let Some(stage) = self.by_deadline.get_mut(waiting.stage.kind()) {
@@ -292,6 +292,10 @@ impl Entrance {
     fn close(&mut self, key: usize, why: Option<&str>, now: Duration) {
         let Some(Entrant { peer, .. }) = self.remove(key) else { return };
         let Some(why) = why else { return log::debug!("{peer}: left before it was a client") };
+        self.log_closed(peer, why, now);
+    }
+
+    fn log_closed(&mut self, peer: Peer, why: &str, now: Duration) {
         if let Some(left_out) = self.closed.admit(now) {
             tell_left_out(left_out);
             log::info!("{peer}: closed: {why}");
@@ -313,44 +317,17 @@ fn tell_left_out(left_out: u64) {
     }
 }
 
-impl Waiting {
-    fn step(&mut self, buffer: &mut [u8]) -> Step {
-        match &mut self.stage {
-            Stage::Proxy(header) => read_header(header, &mut self.entrant, buffer),
-        }
-    }
-}
-
-/// Reads until the header is whole or cannot become one. What came behind it is put back.
-fn read_header(header: &mut Vec<u8>, entrant: &mut Entrant, buffer: &mut [u8]) -> Step {
-    loop {
-        // No more than a header may have: what is behind it is not for this stage.
-        let room = proxy::HEADER_BYTES_MAX.saturating_sub(header.len());
-        let room = buffer.get_mut(..room).unwrap_or_default();
-        debug_assert!(!room.is_empty(), "so much is a header, or is none");
-        let (count, drained) = match entrant.socket.receive(room) {
-            Ok(Received::Bytes { count, drained }) => (count, drained),
-            Ok(Received::Nothing) => return Step::Wait,
-            Ok(Received::End(_)) if header.is_empty() => return Step::Gone,
-            Ok(Received::End(_)) => return Step::Close("it ended within its PROXY header"),
-            Err(_) => return Step::Gone,
-        };
-        header.extend_from_slice(room.get(..count).unwrap_or_default());
-        match proxy::parse(header) {
-            Header::Complete { length, source } => {
-                entrant.socket.put_back(header.get(length..).unwrap_or_default());
-                entrant.peer = source.map_or(entrant.peer, Peer::from);
-                return Step::Done;
-            }
-            Header::Invalid => return Step::Close("it began with no PROXY header"),
-            Header::Incomplete if drained => return Step::Wait,
-            Header::Incomplete => {}
-        }
+/// A connection that began with something else than TLS, as it came.
+#[cfg(feature = "tls")]
+fn without_tls(entrant: Entrant) -> Entrant {
+    match entrant.socket {
+        Socket::Tls(tls) => Entrant { socket: tls.into_inner(), ..entrant },
+        socket => Entrant { socket, ..entrant },
     }
 }
 
 /// What the poll tells of a connection: registered once, for everything.
-fn interest() -> Interest {
+pub(super) fn interest() -> Interest {
     let both = Interest::READABLE | Interest::WRITABLE;
     // Urgent data has to be told of only where a read stops at it.
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -365,9 +342,10 @@ impl Loop {
     /// The poll's. The connection is closed then.
     pub(super) fn take_in(&mut self, entrant: Entrant, behind_proxy: bool, now: Duration) -> io::Result<()> {
         let Some(stage) = Stage::first(behind_proxy, entrant.spoken) else {
-            let client = self.hub.connect(entrant.socket, entrant.peer, now);
-            return self.register(client, false);
+            return self.admit(entrant, false, now);
         };
+        #[cfg(feature = "tls")]
+        let Some(entrant) = self.encrypt(entrant) else { return Ok(()) };
         let key = self.entrance.add(entrant, stage, now);
         let Some(waiting) = self.entrance.waiting.get_mut(key) else { return Ok(()) };
         let token = Token(FIRST_WAITING.saturating_add(key));
@@ -380,13 +358,43 @@ impl Loop {
 
     /// Makes clients of those that are through, and closes those whose time is over. After the events of a turn.
     pub(super) fn let_in(&mut self, now: Duration) {
+        self.entrance.renew();
         while let Some(entrant) = self.entrance.next_entrant(now) {
-            let client = self.hub.connect(entrant.socket, entrant.peer, now);
-            if self.register(client, true).is_ok() {
-                // Of what has come until now no event tells again.
-                self.hub.event(client, Event { readable: true, ..Event::default() }, now);
-            }
+            // Who cannot be registered again is closed, and that is all.
+            let _ = self.admit(entrant, true, now);
         }
+    }
+
+    /// Hands on a connection that has said who it is. `again`: it was registered before, and of what has come until now no
+    /// event tells again.
+    fn admit(&mut self, entrant: Entrant, again: bool, now: Duration) -> io::Result<()> {
+        #[cfg(feature = "web")]
+        if matches!(entrant.spoken, Spoken::Http | Spoken::Https | Spoken::Metrics) {
+            return self.visit(entrant, again, now);
+        }
+        if let Some(reason) = entrant.reason {
+            let client = self.hub.refuse(entrant.socket, entrant.peer, reason, now);
+            self.register(client, again)?;
+            self.hub.event(client, Event { readable: true, ..Event::default() }, now);
+            return Ok(());
+        }
+        self.connect(entrant.socket, entrant.peer, again, now)
+    }
+
+    /// Makes a client of a connection.
+    pub(super) fn connect(
+        &mut self,
+        socket: Socket,
+        peer: Peer,
+        again: bool,
+        now: Duration,
+    ) -> io::Result<()> {
+        let client = self.hub.connect(socket, peer, now);
+        self.register(client, again)?;
+        if again {
+            self.hub.event(client, Event { readable: true, ..Event::default() }, now);
+        }
+        Ok(())
     }
 
     /// Registers a client of the hub, which may have had another token until now.
@@ -407,25 +415,5 @@ impl Loop {
     /// Connections that are open: clients, those that are being ended, and those that wait here.
     pub(super) fn connections_len(&self) -> usize {
         self.hub.connections_len() + self.entrance.len()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn time_in_which_the_process_stood_still_does_not_count() {
-        let at = Duration::from_millis;
-        let mut patience = Patience::default();
-        for step in 1..=10 {
-            patience.advance(at(100 * step));
-        }
-        assert_eq!(patience.elapsed, at(1000));
-        patience.advance(at(3_600_000));
-        assert_eq!(patience.elapsed, at(2000));
-        patience.advance(at(3_600_000));
-        patience.advance(at(3_600_500));
-        assert_eq!(patience.elapsed, at(2500));
     }
 }

@@ -9,6 +9,7 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use mio::Token;
 use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 
@@ -93,6 +94,8 @@ pub struct Listener {
     kind: Kind,
     proxy: bool,
     spoken: Spoken,
+    /// Under which the poll tells of it.
+    pub token: Token,
     /// An edge-triggered poll says once that somebody waits: this is remembered until nobody does.
     pub ready: bool,
 }
@@ -101,7 +104,7 @@ pub struct Listener {
 enum Kind {
     Tcp {
         listener: TcpListener,
-        user_timeout_s: u32,
+        user_timeout_s: u16,
     },
     /// The file goes first: one whose listener has gone could be taken over, and then removed under its new owner.
     Unix {
@@ -117,7 +120,12 @@ impl Listener {
     /// A name that cannot be resolved, an address that cannot be bound. The error says which, and why.
     pub fn bind(listen: &Listen, options: &Options) -> io::Result<Vec<Listener>> {
         // A connection that was read as what it is not would be the worse answer.
-        let is_served = listen.spoken() == Spoken::Lines;
+        let is_served = match listen.spoken() {
+            Spoken::Lines => true,
+            Spoken::Http | Spoken::Metrics => cfg!(feature = "web"),
+            Spoken::Tls => cfg!(feature = "tls"),
+            Spoken::Https => cfg!(all(feature = "web", feature = "tls")),
+        };
         let bound = match listen.place() {
             _ if !is_served => Err(io::Error::new(ErrorKind::Unsupported, "this build does not serve it")),
             Place::Tcp(address) => bind_tcp(address, options),
@@ -128,7 +136,10 @@ impl Listener {
         match bound {
             Ok(kinds) => {
                 let (proxy, spoken) = (listen.is_behind_proxy(), listen.spoken());
-                Ok(kinds.into_iter().map(|kind| Listener { kind, proxy, spoken, ready: false }).collect())
+                Ok(kinds
+                    .into_iter()
+                    .map(|kind| Listener { kind, proxy, spoken, token: Token(usize::MAX), ready: false })
+                    .collect())
             }
             Err(error) => Err(io::Error::new(error.kind(), format!("cannot listen on {listen}: {error}"))),
         }
@@ -142,6 +153,11 @@ impl Listener {
     /// What is spoken there.
     pub fn spoken(&self) -> Spoken {
         self.spoken
+    }
+
+    /// Whether it serves until the server has ended: then somebody may still ask how it is.
+    pub fn answers_to_the_end(&self) -> bool {
+        matches!(self.spoken, Spoken::Http | Spoken::Https | Spoken::Metrics)
     }
 
     /// What the poll registers.
@@ -187,7 +203,7 @@ impl Listener {
 }
 
 fn bind_tcp(address: &str, options: &Options) -> io::Result<Vec<Kind>> {
-    let user_timeout_s = u32::try_from(options.keepalive.as_secs()).unwrap_or(u32::MAX);
+    let user_timeout_s = u16::try_from(options.keepalive.as_secs()).unwrap_or(u16::MAX);
     let listeners = tcp::bind_all(&tcp::resolve(address)?, options.keepalive)?;
     let kind = |listener| Kind::Tcp { listener: TcpListener::from_std(listener), user_timeout_s };
     Ok(listeners.into_iter().map(kind).collect())

@@ -1,4 +1,5 @@
-//! The transports of a plain build: TCP and Unix sockets. They know nothing of lines.
+//! The transports of the server: TCP and Unix sockets, and what is around them in other builds. They know nothing of
+//! lines.
 
 use std::io;
 use std::net::Shutdown;
@@ -7,7 +8,11 @@ use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 
 use crate::protocol::DisconnectReason;
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
 use crate::transport::{Event, Received, Sent, Transport, receive_from, send_to};
+#[cfg(feature = "web")]
+use crate::web::socket::WebSocket;
 
 /// A client whose output waits is given this many times as long to take something.
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -20,6 +25,12 @@ pub enum Socket {
     Tcp(Tcp),
     /// From a Unix listener.
     Unix(Unix),
+    /// From an HTTP listener, after the handshake.
+    #[cfg(feature = "web")]
+    Web(Box<WebSocket<Socket>>),
+    /// From a TLS listener.
+    #[cfg(feature = "tls")]
+    Tls(Box<Tls<Socket>>),
 }
 
 /// A connection over a Unix socket.
@@ -34,8 +45,9 @@ pub struct Unix {
 pub struct Tcp {
     stream: TcpStream,
     unread: Unread,
-    /// How long sent data may stay unacknowledged while the peer reads, in seconds; 0 leaves it to the system.
-    user_timeout_s: u32,
+    /// How long sent data may stay unacknowledged while the peer reads, in seconds; 0 leaves it to the system. With 16
+    /// bits, a connection fits into 16 bytes.
+    user_timeout_s: u16,
     /// A read that is shorter than its buffer has emptied the socket, and asking once more would cost a system call
     /// for each event. That is not so where urgent data has come, at which a read stops, nor where the end is near.
     short_reads_drain: bool,
@@ -43,7 +55,7 @@ pub struct Tcp {
 
 impl Tcp {
     /// A connection that has been accepted.
-    pub fn new(stream: TcpStream, user_timeout_s: u32) -> Self {
+    pub fn new(stream: TcpStream, user_timeout_s: u16) -> Self {
         // Elsewhere nobody tells of urgent data.
         let short_reads_drain = cfg!(any(target_os = "linux", target_os = "android"));
         Tcp { stream, unread: Unread::default(), user_timeout_s, short_reads_drain }
@@ -69,6 +81,10 @@ impl Socket {
         match self {
             Socket::Tcp(tcp) => &mut tcp.stream,
             Socket::Unix(unix) => &mut unix.stream,
+            #[cfg(feature = "web")]
+            Socket::Web(web) => web.inner_mut().source(),
+            #[cfg(feature = "tls")]
+            Socket::Tls(tls) => tls.inner_mut().source(),
         }
     }
 
@@ -77,6 +93,21 @@ impl Socket {
         match self {
             Socket::Tcp(tcp) => tcp.unread.put(bytes),
             Socket::Unix(unix) => unix.unread.put(bytes),
+            #[cfg(feature = "web")]
+            Socket::Web(web) => web.inner_mut().put_back(bytes),
+            #[cfg(feature = "tls")]
+            Socket::Tls(tls) => tls.inner_mut().put_back(bytes),
+        }
+    }
+
+    /// The connection as the kernel knows it, without what is around it.
+    pub fn plain_mut(&mut self) -> &mut Socket {
+        match self {
+            #[cfg(feature = "tls")]
+            Socket::Tls(tls) => tls.inner_mut(),
+            #[cfg(feature = "web")]
+            Socket::Web(web) => web.inner_mut(),
+            plain => plain,
         }
     }
 }
@@ -111,8 +142,13 @@ impl Unread {
 
 impl Transport for Socket {
     fn ready(&mut self, event: Event) {
-        if let Socket::Tcp(tcp) = self {
-            tcp.short_reads_drain &= !event.urgent && !event.hung_up;
+        match self {
+            Socket::Tcp(tcp) => tcp.short_reads_drain &= !event.urgent && !event.hung_up,
+            Socket::Unix(_) => {}
+            #[cfg(feature = "web")]
+            Socket::Web(web) => web.ready(event),
+            #[cfg(feature = "tls")]
+            Socket::Tls(tls) => tls.ready(event),
         }
     }
 
@@ -127,20 +163,64 @@ impl Transport for Socket {
                 // A read of a Unix socket stops where a descriptor was sent along.
                 None => receive_from(stream, buffer, false),
             },
+            #[cfg(feature = "web")]
+            Socket::Web(web) => web.receive(buffer),
+            #[cfg(feature = "tls")]
+            Socket::Tls(tls) => tls.receive(buffer),
         }
     }
 
-    fn send(&mut self, bytes: &[u8], _scratch: &mut Vec<u8>) -> io::Result<Sent> {
+    #[cfg_attr(not(any(feature = "web", feature = "tls")), allow(unused_variables))]
+    fn send(&mut self, bytes: &[u8], scratch: &mut Vec<u8>) -> io::Result<Sent> {
         match self {
             Socket::Tcp(tcp) => send_to(&mut tcp.stream, bytes),
             Socket::Unix(unix) => send_to(&mut unix.stream, bytes),
+            #[cfg(feature = "web")]
+            Socket::Web(web) => web.send(bytes, scratch),
+            #[cfg(feature = "tls")]
+            Socket::Tls(tls) => tls.send(bytes, scratch),
         }
     }
 
-    fn finish(&mut self, _reason: Option<DisconnectReason>) -> io::Result<bool> {
+    fn held(&self) -> usize {
+        match self {
+            Socket::Tcp(_) | Socket::Unix(_) => 0,
+            #[cfg(feature = "web")]
+            Socket::Web(web) => web.held(),
+            #[cfg(feature = "tls")]
+            Socket::Tls(tls) => tls.held(),
+        }
+    }
+
+    fn input_bytes(&self) -> usize {
+        match self {
+            Socket::Tcp(_) | Socket::Unix(_) => 0,
+            #[cfg(feature = "web")]
+            Socket::Web(web) => web.input_bytes(),
+            #[cfg(feature = "tls")]
+            Socket::Tls(tls) => tls.input_bytes(),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<bool> {
+        match self {
+            Socket::Tcp(_) | Socket::Unix(_) => Ok(true),
+            #[cfg(feature = "web")]
+            Socket::Web(web) => web.flush(),
+            #[cfg(feature = "tls")]
+            Socket::Tls(tls) => tls.flush(),
+        }
+    }
+
+    #[cfg_attr(not(any(feature = "web", feature = "tls")), allow(unused_variables))]
+    fn finish(&mut self, reason: Option<DisconnectReason>) -> io::Result<bool> {
         match self {
             Socket::Tcp(tcp) => tcp.stream.shutdown(Shutdown::Write)?,
             Socket::Unix(unix) => unix.stream.shutdown(Shutdown::Write)?,
+            #[cfg(feature = "web")]
+            Socket::Web(web) => return web.finish(reason),
+            #[cfg(feature = "tls")]
+            Socket::Tls(tls) => return tls.finish(reason),
         }
         Ok(true)
     }
@@ -159,6 +239,31 @@ impl Transport for Socket {
         }
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
         let _ = stalled;
+        #[cfg(feature = "web")]
+        if let Socket::Web(web) = self {
+            web.set_stalled(stalled);
+        }
+        #[cfg(feature = "tls")]
+        if let Socket::Tls(tls) = self {
+            tls.set_stalled(stalled);
+        }
+    }
+
+    #[cfg(feature = "web")]
+    fn can_ping(&self) -> bool {
+        matches!(self, Socket::Web(_))
+    }
+
+    #[cfg(feature = "web")]
+    fn ping(&mut self) {
+        if let Socket::Web(web) = self {
+            web.ping();
+        }
+    }
+
+    #[cfg(feature = "web")]
+    fn speaks_lines(&self) -> bool {
+        !matches!(self, Socket::Web(_))
     }
 }
 

@@ -3,6 +3,7 @@
 #[path = "../common/process.rs"]
 mod process;
 
+mod accept;
 mod limits;
 mod listen;
 mod log;

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 /// No wait takes longer. Far more than anything here needs: a test that gets there has failed.
-pub const DEADLINE: Duration = Duration::from_secs(10);
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A server in a thread of this process. Stopped, and its thread joined, when it is dropped.
 pub struct TestServer {

@@ -11,6 +11,7 @@ mod process;
 
 mod back_pressure;
 mod broken_lines;
+mod crowds;
 mod endings;
 mod fairness;
 mod memory;

@@ -1,7 +1,7 @@
 //! What chance comes upon too seldom.
 
 use std::cell::Cell;
-use std::io::{self};
+use std::io::{self, Read};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,11 +9,13 @@ use parlor::Options;
 use parlor::chat::ClientId;
 use parlor::hub::{Event, Hub};
 use parlor::protocol::DisconnectReason;
-use parlor::transport::{Peer, Received, Sent, Transport};
+use parlor::transport::{End, Peer, Received, Sent, Transport};
 
 /// Gives the same input again and again, as often as it is told to, and takes all output.
 struct Talker {
     input: Rc<Vec<u8>>,
+    /// So much of it has been read this time.
+    at: usize,
     times: usize,
     writes: Rc<Cell<usize>>,
     bytes: Rc<Cell<usize>>,
@@ -24,9 +26,12 @@ impl Transport for Talker {
         if self.times == 0 {
             return Ok(Received::Nothing);
         }
-        self.times -= 1;
-        buffer[..self.input.len()].copy_from_slice(&self.input);
-        Ok(Received::Bytes { count: self.input.len(), drained: false })
+        let count = (&self.input[self.at..]).read(buffer)?;
+        self.at += count;
+        if self.at == self.input.len() {
+            (self.at, self.times) = (0, self.times - 1);
+        }
+        Ok(Received::Bytes { count, drained: false })
     }
 
     fn send(&mut self, bytes: &[u8], _scratch: &mut Vec<u8>) -> io::Result<Sent> {
@@ -48,13 +53,23 @@ const BYTES_MAX: usize = 220 << 20;
 
 /// A hub whose clients have said `first`, and are about to say `input`, so many times each.
 fn crowd(clients: usize, first: impl Fn(usize) -> String, input: String, times: usize) -> Crowd {
-    let options = Options { max_clients: clients, ..Options::default() };
+    let options = Options { max_clients: clients + 1, ..Options::default() };
+    crowd_with(options, clients, first, input, times)
+}
+
+fn crowd_with(
+    options: Options,
+    clients: usize,
+    first: impl Fn(usize) -> String,
+    input: String,
+    times: usize,
+) -> Crowd {
     let mut hub = Hub::new(&options);
     let (writes, bytes) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
     let mut ids = Vec::new();
     for number in 0..clients {
         let input = Rc::new(first(number).into_bytes());
-        let talker = Talker { input, times: 1, writes: writes.clone(), bytes: bytes.clone() };
+        let talker = Talker { input, at: 0, times: 1, writes: writes.clone(), bytes: bytes.clone() };
         ids.push(hub.connect(talker, Peer::Unix, NOW));
     }
     let mut crowd = Crowd { hub, ids, writes, bytes };
@@ -148,4 +163,111 @@ fn a_flush_that_is_too_long_goes_on_in_the_next_turn() {
     let after = crowd.hub.counters();
     assert_eq!(after.messages, before.messages + 2);
     assert!(after.writes - before.writes >= 60_000, "{}", after.writes - before.writes);
+}
+
+/// Lets an outsider ask something behind a crowd that has just become ready. So many turns pass until its answer.
+fn turns_until_an_outsider_is_answered(mut crowd: Crowd) -> usize {
+    let (writes, bytes) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+    let input = Rc::new(b"[]\n".to_vec());
+    let outsider = Talker { input, at: 0, times: 1, writes: writes.clone(), bytes };
+    let outsider = crowd.hub.connect(outsider, Peer::Unix, NOW);
+    crowd.wake();
+    crowd.hub.event(outsider, Event { readable: true, ..Event::default() }, NOW);
+    let mut turns = 0;
+    while writes.get() == 0 {
+        crowd.turn();
+        turns += 1;
+    }
+    assert!(crowd.hub.wait(NOW) == Some(Duration::ZERO), "the crowd is quiet already: this shows nothing");
+    // And again, now that those who wait are known to want much.
+    crowd.hub.transport_mut(outsider).unwrap().times = 1;
+    crowd.hub.event(outsider, Event { readable: true, ..Event::default() }, NOW);
+    writes.set(0);
+    crowd.turn();
+    assert_eq!(writes.get(), 1, "whoever asks for little does not wait behind those who ask for much");
+    turns
+}
+
+#[test]
+fn an_outsider_does_not_wait_for_a_crowd_that_alternates_between_rooms() {
+    let lines = (send(1) + &send(2)).repeat(100);
+    let mut crowd = crowd(1000, |_| join(1) + &join(2), lines, 0);
+    crowd.ids.drain(50..);
+    for &client in &crowd.ids {
+        crowd.hub.transport_mut(client).unwrap().times = 1;
+    }
+    let turns = turns_until_an_outsider_is_answered(crowd);
+    assert!(turns <= 4, "{turns} turns");
+}
+
+#[test]
+fn an_outsider_does_not_wait_for_all_that_a_room_has_to_say() {
+    let crowd = crowd(1000, |_| join(1), send(1).repeat(400), 1);
+    let turns = turns_until_an_outsider_is_answered(crowd);
+    // Each of them has had one line carried out, or two.
+    assert!(turns <= 4, "{turns} turns");
+}
+
+/// What many have sent and what is not carried out yet is not held, as far as it can stay where it is.
+#[test]
+fn of_a_crowd_that_has_to_wait_little_is_held() {
+    let options = Options { max_clients: 1000, ..Options::default() };
+    let mut crowd = crowd_with(options, 1000, |_| join(1) + &join(2), (send(1) + &send(2)).repeat(200), 1);
+    crowd.wake();
+    let mut most = 0;
+    for _ in 0..50 {
+        crowd.turn();
+        most = most.max(crowd.hub.memory_bytes());
+    }
+    assert!(most < 24 << 20, "{most} bytes are held");
+}
+
+/// Those who want much come to their turn too, while others ask for little again and again.
+#[test]
+fn a_crowd_that_asks_for_little_again_and_again_does_not_starve_whoever_wants_much() {
+    let mut crowd = crowd(1001, |_| join(1), send(1), usize::MAX);
+    let much = crowd.ids.pop().unwrap();
+    crowd.hub.transport_mut(much).unwrap().input = Rc::new(send(7).repeat(300).into_bytes());
+    crowd.hub.event(much, Event { readable: true, ..Event::default() }, NOW);
+    crowd.turn();
+    let refused = crowd.hub.counters().errors;
+    for _ in 0..200 {
+        crowd.wake();
+        crowd.turn();
+    }
+    let refused = crowd.hub.counters().errors - refused;
+    assert!(refused >= 300 * 10, "only {refused} of its requests were carried out");
+}
+
+/// Says goodbye at once, and never closes its side.
+struct Lingerer {
+    said_goodbye: bool,
+}
+
+impl Transport for Lingerer {
+    fn receive(&mut self, _buffer: &mut [u8]) -> io::Result<Received> {
+        let said_goodbye = std::mem::replace(&mut self.said_goodbye, true);
+        Ok(if said_goodbye { Received::Nothing } else { Received::End(End::Goodbye) })
+    }
+
+    fn send(&mut self, bytes: &[u8], _scratch: &mut Vec<u8>) -> io::Result<Sent> {
+        Ok(Sent::Bytes(bytes.len()))
+    }
+
+    fn finish(&mut self, _reason: Option<DisconnectReason>) -> io::Result<bool> {
+        Ok(true)
+    }
+}
+
+/// Those that the server waits for have a bound, also where they have ended the connection themselves.
+#[test]
+fn of_those_that_say_goodbye_and_stay_the_oldest_go() {
+    let mut hub = Hub::new(&Options { max_clients: 10, ..Options::default() });
+    for _ in 0..3000 {
+        let client = hub.connect(Lingerer { said_goodbye: false }, Peer::Unix, NOW);
+        hub.event(client, Event { readable: true, ..Event::default() }, NOW);
+        hub.turn(NOW);
+        hub.turn(NOW);
+    }
+    assert_eq!((hub.clients_len(), hub.connections_len()), (0, parlor::hub::LINGERING_MAX));
 }

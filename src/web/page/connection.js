@@ -32,6 +32,9 @@ export class Connection {
     setInterval(() => this.#tick(), TICK);
     addEventListener('online', () => this.hurry());
     document.addEventListener('visibilitychange', () => document.hidden || this.hurry());
+    // A browser may keep a page that was left, for "back". Its line would keep the name from others for as long.
+    addEventListener('pagehide', () => this.#hangUp());
+    addEventListener('pageshow', (event) => event.persisted && this.hurry());
   }
 
   get isOpen() {
@@ -94,12 +97,17 @@ export class Connection {
     this.#silence++;
     const isDue = !this.isOpen || this.#asked.length > 0;
     if (isDue && this.#silence > TICKS_FOR_A_REPLY) {
-      const wasOpen = this.isOpen;
-      this.#forget();
-      this.#ended(1006, wasOpen);
+      this.#hangUp();
     } else if (this.#silence > TICKS_OF_SILENCE) {
       this.#events.probe();
     }
+  }
+
+  #hangUp() {
+    if (!this.#socket) return;
+    const wasOpen = this.isOpen;
+    this.#forget();
+    this.#ended(1006, wasOpen);
   }
 
   #forget() {

@@ -1,4 +1,4 @@
-//! A house full of clients, in rooms of ten: how it fills, what goes on in it, and how it empties.
+//! Many clients in rooms of ten: how they come, what they say, and how they leave.
 
 use parlor::chat::ClientId;
 
@@ -28,7 +28,7 @@ const CHANGE_ROUNDS: usize = 100;
 const CHANGES_PER_ROUND: usize = 100;
 
 /// Client number `n` is in room `n % rooms`, so that the members of a room do not lie next to each other.
-pub struct House {
+pub struct Crowd {
     hub: MadeUpHub,
     rooms: usize,
     /// By number.
@@ -41,15 +41,15 @@ pub struct House {
     inputs: Vec<Input>,
 }
 
-impl House {
-    /// An empty house. All memory of the bench's own is taken here, but for the little that a turn's input takes.
+impl Crowd {
+    /// Nobody yet. All memory of the bench's own is taken here, but for the little that a turn's input takes.
     pub fn new(size: usize) -> Self {
         let mut order: Vec<u32> = (0..size as u32).collect();
         let mut random = random();
         for last in (1..size).rev() {
             order.swap(last, random(last + 1));
         }
-        House {
+        Crowd {
             hub: MadeUpHub::new(size),
             rooms: size / MEMBERS,
             clients: vec![0; size],
