@@ -1,20 +1,25 @@
-//! How much work one turn of the loop may do, so that signals, new connections and other clients' requests are looked
-//! at again soon, whatever the clients do. Knows nothing of clocks: the work is counted, not timed, so that the same
-//! input always leads to the same turns.
+//! How much work one turn (one iteration of the poll loop) may do, so that signals, new connections and other
+//! clients' requests are looked at again soon, whatever the clients do. Knows nothing of clocks: the work is
+//! counted, not timed, so that the same input always leads to the same turns.
 //!
-//! Work is counted in nanoseconds as it takes on a small rented machine, from measurements of the whole server. It need
-//! not be exact: half or twice as much still keeps the promise of about 100 ms.
+//! Work is counted in nanoseconds as it takes on a small rented machine, from measurements of the whole
+//! server. It need not be exact: half or twice as much still keeps the promise of about 100 ms.
+//!
+//! Requests and writes have a budget each. The bytes of a message are counted in both, and that is meant:
+//! when it is said, so that not more is asked for in one turn than can be written in about one; and when it
+//! is written, which can be in another turn.
 
 /// Carrying out the requests of one turn may take so long, with the share of the writes that depends on their bytes.
 const REQUESTS_NS: u64 = 40_000_000;
 
-/// While clients with more than their share wait for what others leave over, those others may take so much of it.
+/// While clients wait that have more to ask than their share (`ready_again` of the hub is not empty), those
+/// in `ready` may together take so much of it: 30 of the 40 ms. The rest is for those that wait.
 const FIRST_NS: u64 = 30_000_000;
 
-/// The share of one client in a turn is at least so much. One line is always carried out.
+/// The share of one client in a turn is at least so much. Whatever is left of it, one line is carried out.
 const SHARE_NS_MIN: u64 = 10_000;
 
-/// And then writing. What is left goes on in the next turn, before anybody is read.
+/// And then writing. What is left goes on in the next turn, in which nobody is read.
 const WRITES_NS: u64 = 60_000_000;
 
 /// A request on its own, parsed and answered.
@@ -55,7 +60,7 @@ impl Budget {
         self.requests_ns += CALL_NS;
     }
 
-    /// So many bytes will be written, one copy for each who gets them.
+    /// So many bytes will be written, one copy for each who gets them. See [`Budget::spend_write`].
     pub fn spend_bytes(&mut self, bytes: usize) {
         self.requests_ns += bytes as u64 / BYTES_PER_NS;
     }
@@ -65,7 +70,8 @@ impl Budget {
         self.requests_ns += pieces as u64 * PIECE_NS;
     }
 
-    /// A client was written to.
+    /// A client was written to. The bytes were counted among the requests before, see the head of this
+    /// module.
     pub fn spend_write(&mut self, calls: u32, bytes: usize) {
         self.writes_ns += u64::from(calls) * CALL_NS + bytes as u64 / BYTES_PER_NS;
     }

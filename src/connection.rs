@@ -1,9 +1,10 @@
 //! One client: its transport, its unfinished input, and where in its life it is. Knows nothing of rooms, nor of other
 //! clients.
 //!
-//! An idle client owns no buffer: this one small record is all that it takes. What it is in is said by four enums, one
-//! for each question: where in its life it is ([`Phase`]), what its socket may still have ([`Source`]), what reading
-//! does next ([`Reading`]), and whether it can be written to ([`Writing`]).
+//! An idle client owns no buffer: this one small record is all that it takes beside its entries in the
+//! tables. What it is in is said by four enums, one for each question: where in its life it is ([`Phase`]),
+//! what its socket may still have ([`Source`]), what reading does next ([`Reading`]), and whether it can be
+//! written to ([`Writing`]).
 
 use crate::batch::{Counted, Memory};
 use crate::deadlines::Moment;
@@ -16,7 +17,8 @@ use crate::transport::{End, Peer, Transport};
 pub enum Phase {
     /// A client.
     Active,
-    /// The client has ended its input and has left; what waits for it goes out, then the connection is closed.
+    /// Half-closed, and draining: the client has ended its input and has left; what waits for it goes out,
+    /// then the connection is closed.
     Finishing {
         /// When it last took something of that.
         progress_at: Moment,
@@ -54,7 +56,7 @@ pub enum Reading {
     LastLook,
     /// `--rate`: it waits for its deadline.
     Throttled,
-    /// It waits until the client has taken more of what it has caused itself.
+    /// Back-pressure: it waits until the client has taken more of what it has caused itself.
     HeldBack,
     /// It waits until the engine that joins several nodes has answered.
     #[cfg(feature = "cluster")]
@@ -108,7 +110,7 @@ pub struct Connection<T> {
     pub heard_at: Moment,
     /// When anything last came: for pings.
     pub alive_at: Moment,
-    /// For `--rate`: up to when the client has used up its share.
+    /// For `--rate`, a token bucket: up to when the client has used up its share.
     pub paid_until: Moment,
     /// The time of its live entry among the deadlines; [`Moment::NEVER`] if it has none.
     pub entered_for: Moment,

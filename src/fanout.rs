@@ -1,10 +1,15 @@
 //! What the server has to say to its clients, encoded once and shared by all who get it. Knows nothing of sockets.
 //!
-//! What a room says is encoded once, into the *batch* of the room that speaks. When another room speaks, when somebody
-//! joins or leaves that room, and at the end of the turn, the batch is *sealed*: it is queued for each member from where
-//! that member has already got. Whoever asks for something is caught up first, then gets its reply, and its own copy
-//! behind that. So everybody hears everything in the order in which it was caused, a burst of one room leaves as one
-//! range and one `write`, and slow clients share the bytes.
+//! What a room says is encoded once, into the *batch* of the room that speaks. Whoever asks for something is
+//! *caught up* first: it gets queued what it has not got of the batch; then its reply, and its own copy
+//! behind that. So everybody hears everything in the order in which it was caused, a burst of one room leaves
+//! as one range and one `write`, and slow clients share the bytes.
+//!
+//! A batch is *sealed* when every member has been sent all of it, or has it queued. It is *closed* when it is
+//! sealed and nothing more is appended to it. It is closed when another room speaks, when somebody joins or
+//! leaves that room, and before the next message once it has 64 KB. When all have been read it is sealed: the
+//! hub writes straight from the batch to members for which nothing else waits, and queues it for the others.
+//! Then it is closed too, unless slow members still wait for it.
 //!
 //! An example. Ann, Bob and Cem are in one room. In one turn Ann sends "hi", Bob sends "hello", and Ann sends "bye":
 //!
@@ -14,11 +19,12 @@
 //! Bob: "hello"     hi hello              RESPONSE, hi             hi, RESPONSE, hello
 //! Ann: "bye"       hi hello bye          RESPONSE, hi, hello,     hi, RESPONSE, hello
 //!                                        RESPONSE, bye
-//! end of turn      (sealed)              nothing is missing       + bye;   Cem: hi hello bye, as one range
+//! all are read     (sealed)              nothing is missing       + bye
 //! ```
 //!
-//! Each word of a queue but RESPONSE is a range of the one batch. Bob was caught up ("hi") before he got his reply: that
-//! is what keeps the order.
+//! Each word of a queue but RESPONSE is a range of the one batch. Cem has no queue: "hi hello bye" is written
+//! to it straight from the batch. Bob was caught up ("hi") before he got his reply: that is what keeps the
+//! order.
 
 use std::collections::VecDeque;
 
@@ -27,7 +33,7 @@ use crate::budget::Budget;
 use crate::chat::{Chat, ClientId, RoomId};
 use crate::outbox::Outbox;
 
-/// A batch that has grown to this size is sealed, and another begun.
+/// A batch that has grown to this size is closed, and another begun.
 const BATCH_BYTES: u32 = 64 << 10;
 
 /// How many outboxes are kept for their next use: so many clients can talk in each turn, and nothing is allocated.
@@ -48,7 +54,7 @@ const SPARE_BATCHES_MAX: usize = 512;
 struct Open {
     room: RoomId,
     batch: Batch,
-    /// What stands before this was queued for everybody in turns before.
+    /// What stands before this is sealed.
     base: u32,
     /// Slow members have kept it open. It is not used again, for the reason given at [`KEEP_NOTHING_BYTES`].
     has_waited: bool,
@@ -66,7 +72,7 @@ pub struct Fanout {
     /// Whether more than [`KEEP_NOTHING_BYTES`] waited after the last turn.
     much_waits: bool,
     open: Option<Open>,
-    /// Batches of this turn that are sealed for good.
+    /// Batches that were closed in this turn.
     closed: Vec<Batch>,
     batches: Batches,
     spare_batches: Vec<Batch>,
@@ -101,7 +107,7 @@ impl Fanout {
         self.outbox(client).line(write);
     }
 
-    /// A message to a room, which `write` writes. Its sender has got the reply just before.
+    /// A message to a room, which `write` writes. The reply to its sender goes first, as a rule just before.
     pub fn say(&mut self, chat: &Chat, sender: ClientId, room: RoomId, write: impl FnOnce(&mut Vec<u8>)) {
         let members = chat.members(room);
         let own = chat.is_member(sender, room);
@@ -114,6 +120,9 @@ impl Fanout {
             let batch = self.spare_batches.pop().unwrap_or_else(|| self.batches.create());
             self.open = Some(Open { room, batch, base: 0, has_waited: false });
         }
+        // As a rule this does nothing: the reply has just caught the sender up. Where a message comes back
+        // later than its reply was given, as it can in a cluster, others may have spoken between the two.
+        // What they said is queued here, so that it does not count as the sender's own.
         self.catch_up(chat, sender);
         let Some(open) = &self.open else { return };
         let (batch, base, start) = (open.batch.clone(), open.base, open.batch.end());
@@ -136,7 +145,7 @@ impl Fanout {
         self.outbox(client).range(&batch, base, end, false);
     }
 
-    /// Queues what the room that speaks has said for each of its members.
+    /// Seals: queues what the room that speaks has said for each of its members.
     fn seal(&mut self, chat: &Chat) {
         let Some(open) = &mut self.open else { return };
         let (batch, room, base, end) = (open.batch.clone(), open.room, open.base, open.batch.end());
@@ -170,14 +179,15 @@ impl Fanout {
         self.outbox(member).rest(batch, start, end);
     }
 
-    /// Takes what is not sealed for sealed: every member has been sent it, or has it queued.
+    /// What the room that speaks has said is sealed from here on: every member has been sent it, or has it
+    /// queued.
     pub fn mark_sealed(&mut self) {
         if let Some(open) = &mut self.open {
             open.base = open.batch.end();
         }
     }
 
-    /// Seals the batch of the room that speaks, and begins no other.
+    /// Closes the batch of the room that speaks.
     fn close(&mut self, chat: &Chat) {
         self.seal(chat);
         self.closed.extend(self.open.take().map(|open| open.batch));
@@ -189,6 +199,7 @@ impl Fanout {
     }
 
     /// To be called before a member comes or goes: who is in the room now gets what was said until now.
+    /// Closes the batch, if it is this room's.
     pub fn seal_room(&mut self, chat: &Chat, room: RoomId) {
         if self.open.as_ref().is_some_and(|open| open.room == room) {
             self.close(chat);
@@ -239,17 +250,18 @@ impl Fanout {
         !self.list.is_empty()
     }
 
-    /// Puts a client on the list of those to be written to.
+    /// Puts a client on the list of those to be written to. It has an outbox then, which can be empty.
     pub fn list(&mut self, client: ClientId) {
         self.outbox(client);
     }
 
-    /// What waits for a client.
+    /// The outbox of a client, if it has one, to be changed. Does not put the client on the list.
     pub fn outbox_mut(&mut self, client: ClientId) -> Option<&mut Outbox> {
         self.outboxes.get_mut(client as usize)?.as_deref_mut()
     }
 
-    /// What waits for a client.
+    /// The outbox of a client, if it has one. It can be empty: a client can be on the list for what its
+    /// transport holds.
     pub fn waiting(&self, client: ClientId) -> Option<&Outbox> {
         self.outboxes.get(client as usize)?.as_deref()
     }

@@ -1,5 +1,6 @@
-//! Every connection, and what a turn of the loop does with them. Does not poll, and knows no clock: it is told what
-//! has happened and what time it is, so the same code runs under the poll loop and under a simulation.
+//! Every connection, and what a turn of the loop (one iteration) does with them. Does not poll, and knows no
+//! clock: it is told what has happened and what time it is, so the same code runs under the poll loop and
+//! under a simulation.
 //!
 //! The life of a connection, and where to read about it:
 //!
@@ -9,10 +10,10 @@
 //! 4. then writes to each client for which something waits, once (`hub/write.rs`),
 //! 5. and ends those that are to be ended (`hub/end.rs`).
 //!
-//! What a turn does has a bound ([`Budget`](crate::budget::Budget)). When reading has used it up, those who were not
-//! read come first in the next turn. When writing has, it goes on in the next turn, in order, before anybody is read.
-//! A client that asks for more than its share of a turn waits behind those who ask for little: a crowd that sends as
-//! fast as it can does not keep the others waiting for its own size.
+//! What a turn does has a bound ([`Budget`](crate::budget::Budget)). When reading has used it up, those who
+//! were not read come first in the next turn. When writing has, it goes on in the next turn, in order, and
+//! nobody is read in that. A client that asks for more than its share of a turn waits behind those who ask
+//! for little: a crowd that sends as fast as it can does not keep the others waiting for its own size.
 //!
 //! Nothing is removed while anything is walked: a connection that must go is marked, and its slot is free after the
 //! turn. What is logged and counted on the way is in `hub/report.rs`.
@@ -91,11 +92,13 @@ pub struct Hub<T> {
     clients: usize,
     /// For `--max-clients-per-ip`: how many clients each address has.
     clients_at: HashMap<IpKey, usize>,
-    /// To be read from: an edge-triggered poll does not say it twice. A slot that is listed can have been freed since;
-    /// what counts is [`Reading`].
+    /// To be read from: an edge-triggered poll does not say it twice. Each entry stands for a connection
+    /// whose [`Reading`] says that it is listed. One that was closed in this turn may still stand here;
+    /// `reap` takes it out before its slot is used again.
     ready: VecDeque<ClientId>,
-    /// Likewise, those who have had their share of a turn and have more: they come after those in `ready`. A connection
-    /// is in one of the two at most.
+    /// Likewise, those who have had their share of a turn and have more, and those who could not be read from
+    /// until now: `--rate` had stopped them, they were held back, or they waited for an answer of the engine.
+    /// They come after those in `ready`. A connection is in one of the two at most.
     ready_again: VecDeque<ClientId>,
     /// Those that linger, the oldest first, with the time until which they do. An entry with another time is stale.
     lingering: VecDeque<(Moment, ClientId)>,

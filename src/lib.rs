@@ -48,14 +48,15 @@
 //!              `-- expire, reap hub/end.rs   8
 //! ```
 //!
-//! 1. `Loop::run` waits in `Poll::poll`. Every socket is registered once, edge-triggered: an event says that something
-//!    has changed, and says it once.
+//! 1. `Loop::run` waits in `Poll::poll`. Every socket is registered edge-triggered: an event says that
+//!    something has changed, and says it once.
 //! 2. [`Hub::event`](hub::Hub::event) only makes a note: Bob's connection goes on the list of those to be read from.
 //!    When all events of this poll are noted, [`Hub::turn`](hub::Hub::turn) does the work.
 //! 3. `read_ready` takes the connections from that list. [`Transport::receive`](transport::Transport::receive) reads
 //!    once, into one buffer that all clients share, and tells whether there may be more.
-//! 4. [`Lines::next`](lines::Lines::next) finds the line ends. Only an unfinished line is copied, and kept for its
-//!    client.
+//! 4. [`Lines::next`](lines::Lines::next) finds the line ends. What is not used up is copied, and kept for
+//!    its client. As a rule that is an unfinished line. It is whole lines too where the client has had its
+//!    share of the turn, has sent more than `--rate` allows, or does not take its replies.
 //! 5. [`Dispatch::execute`](dispatch::Dispatch::execute) turns the line into a request, and carries it out on the
 //!    tables ([`Chat`](chat::Chat)). [`Fanout::reply`](fanout::Fanout::reply) appends the RESPONSE to Bob's
 //!    [`Outbox`](outbox::Outbox). [`Fanout::say`](fanout::Fanout::say) encodes the message once, into the
@@ -63,9 +64,12 @@
 //!    been written yet.
 //! 6. When all have been read, `write_to_room` walks the members of the room that spoke last. Alice and Cem have
 //!    nothing else to get, so they are written to straight from the batch.
-//! 7. `write_list` writes to everybody who has an outbox: Bob gets RESPONSE and message in one `write`. What a socket
-//!    does not take stays in the outbox, and goes on when an event says that there is room.
-//! 8. `expire` looks at time-outs that have come up, and `reap` frees the slots of connections that were closed.
+//! 7. `write_list` writes to those that are listed: each for whom something was queued in this turn, was left
+//!    over by the last one, or can go on because its socket has room again. Bob gets RESPONSE and message in
+//!    one `write`. What a socket does not take stays in the outbox, and goes on when an event says that there
+//!    is room.
+//! 8. `expire` looks at time-outs that have come up, and a second `write_list` writes what they have led to.
+//!    `reap` frees the slots of connections that were closed.
 //!
 //! What `strace` shows of it (descriptors 8, 9 and 10 are Alice, Bob and Cem; lines are folded here):
 //!
@@ -89,25 +93,33 @@
 //!
 //! # Why everybody hears one order
 //!
-//! Each member remembers how far it has got the batch of the room that speaks. Before a client gets a line of its own
-//! it is *caught up*: the part of the batch that it has not got is queued first. When another room speaks, when
-//! somebody joins or leaves, and at the end of the turn, the batch is *sealed*: all who are in the room get queued what
-//! they have not got. So each queue has its lines in the order in which they were caused. [`fanout`] begins with an
-//! example of three people.
+//! Each member remembers how far it has got the batch of the room that speaks. Before a client gets a line of
+//! its own it is *caught up*: the part of the batch that it has not got is queued first. When another room
+//! speaks, when somebody joins or leaves that room, when the batch has grown to 64 KB, and when all have been
+//! read, the batch is *sealed*: after that, every member has been sent what was said, or has it queued. The
+//! last of these is `write_to_room`. A member for which nothing else waits is written to straight from the
+//! batch; for the others it is queued. So everybody gets the lines in the order in which they were caused.
+//! [`fanout`] begins with an example of three people.
 //!
 //! # What bounds memory
 //!
-//! - An idle client owns one record ([`Connection`](connection::Connection)) and its entries in the tables, no buffer.
-//! - Input: at most one line and one read for a client. Where a client's own replies wait, it is not read from.
-//! - Output: others' messages up to `--max-pending` for a client. The bytes of a batch are there once, however many
-//!   wait for them; each who waits has ranges of it.
-//! - All together: every buffer is counted in [`Memory`](batch::Memory). Past `--max-memory` the client for which most
-//!   waits is disconnected, until the rest fits.
+//! - An idle client owns one record ([`Connection`](connection::Connection)) and its entries in the tables,
+//!   no buffer.
+//! - Input: at most one line and one read for a client. It is not read from while more than 64 KB, or
+//!   `--max-pending` if that is less, waits of what it has caused itself: its replies, and its own messages
+//!   coming back.
+//! - Output: others' messages up to `--max-pending` for a client, or one line, however long. The bytes of a
+//!   batch are there once, however many wait for them; each who waits has ranges of it.
+//! - All together: what waits is counted in [`Memory`](batch::Memory), and long names of rooms are added to
+//!   it. Past `--max-memory` the client for which most waits is disconnected, until the rest fits. What is
+//!   shared or kept for its next use is not counted, and has bounds of its own: the read buffer, the scratch
+//!   buffers, spare outboxes and spare batches.
 //!
 //! # The modules, in reading order
 //!
-//! None knows those that come after it, but for the values of [`options`]. Each can be read, tested and benchmarked
-//! without them.
+//! None uses those that come after it, with three exceptions: the values of [`options`]; [`chat`] takes a
+//! constant from [`batch`]; the hub and the server take from [`logging`] how often, and in what form, a thing
+//! is logged. Each can be read, tested and benchmarked without those behind it.
 //!
 //! 1. [`lines`]: bytes become lines, with a limit.
 //! 2. [`protocol`]: the wire. A line becomes a request (`request.rs`, `parameters.rs`, and `plain.rs`, a fast path that
@@ -119,17 +131,21 @@
 //! 6. [`budget`] and [`fanout`]: how much a turn may do; the outboxes of all clients, and the batch of the room that
 //!    speaks. The heart of it.
 //! 7. [`dispatch`]: a request is carried out. No I/O.
-//! 8. [`deadlines`], [`ip_key`] and [`connection`]: time-outs of all kinds; what counts as one address; one client.
+//! 8. [`deadlines`], [`ip_key`], [`connection`] and [`heap`]: time-outs of all kinds; what counts as one
+//!    address; one client; how memory goes back to the system after a burst.
 //! 9. [`hub`]: every connection, and what a turn does with them: `read.rs`, `write.rs`, `end.rs`, `report.rs`.
-//! 10. [`proxy`] and [`server`]: the PROXY header; the poll loop, the listeners, the signals. The server is the one
-//!     place that polls and looks at the clock.
+//! 10. [`proxy`] and [`server`]: the PROXY header; the poll loop, the listeners, the signals. Only here
+//!     clients are polled, and the hub's time is read from a clock. (The log and the optional parts have
+//!     polls or clocks of their own.)
 //! 11. [`options`] and [`logging`]: the command line, and where the log goes. `main.rs` puts it all together.
 //!
 //! All modules are public, so that tests and benches can reach each by itself; what a user of the crate needs is at the
 //! root.
 //!
-//! The optional parts, each behind the cargo feature of its name. The default build has nothing of them, and each meets
-//! the rest in a few marked lines of `transport`, `options`, `server` and `dispatch`:
+//! The optional parts, each behind the cargo feature of its name. The default build has nothing of them.
+//! `web` and `tls` meet the rest in marked lines (`cfg`) of `server` and what is below it; `cluster` in
+//! marked lines of `server`, `hub`, `connection`, `dispatch`, `chat` and `protocol/disconnect.rs`. Their
+//! options stand with the others, and `options/parts.rs` says which of them are built in.
 //!
 //! - `web`: the page, WebSocket, health and metrics. WebSocket is one more [`Transport`](transport::Transport).
 //! - `tls`: likewise; it stands between a socket and the lines.
@@ -138,9 +154,12 @@
 //!
 //! # What holds everywhere
 //!
-//! - Between two polls nothing blocks. The cost of a turn depends on what happened in it, not on how many clients are
-//!   connected.
-//! - A turn has a bound of about 100 ms ([`budget`]). What is left goes on in the next turn, before anybody is read.
+//! - Between two polls nothing blocks. The cost of a turn depends on what happened in it, not on how many
+//!   clients are connected. There are two rare walks over all clients: `free_memory`, when `--max-memory` is
+//!   passed, and `names_have_gone`, when the last of many large rooms' names has gone. SIGUSR1, a
+//!   scrape of the metrics and the stop look at all clients too, and so does a node that loses its cluster.
+//! - A turn has a bound of about 100 ms ([`budget`]). Writes that are left go first in the next turn, and
+//!   nobody is read in it. Requests that are left keep their place.
 //! - An edge-triggered poll says a thing once. Whoever stops before the kernel has said `WouldBlock` is remembered.
 //! - Nothing is removed while anything is walked: it is marked, and removed at the end of the turn.
 //! - No input, no error of a socket and no shortage of descriptors panics, spins or stops the loop.
@@ -149,9 +168,10 @@
 //!
 //! From easy to hard. `cargo test --test simulation --test protocol` tells whether all promises still hold.
 //!
-//! 1. **Break the order.** Take the call of `catch_up` out of [`Fanout::reply`](fanout::Fanout::reply). Say first who will
-//!    hear what too early, then run the tests. One of the two finds it; why not the other? Begin with the example at the
-//!    head of `src/fanout.rs`.
+//! 1. **Break the order.** Take the call of `catch_up` out of [`Fanout::reply`](fanout::Fanout::reply). Say
+//!    first who will hear what too early, then run the tests. One of the two finds it; why not the other? The
+//!    other call, in [`Fanout::say`](fanout::Fanout::say), comes too late: the reply is queued by then.
+//!    Begin with the example at the head of `src/fanout.rs`.
 //! 2. **Count something.** Let `--stats` and SIGUSR1 also tell the longest text that was sent. Begin with
 //!    [`RequestCounters`](dispatch::RequestCounters) in `src/dispatch.rs` and its way to the log, `src/hub/report.rs`.
 //! 3. **A fifth action**, `WHO IS HERE`: the reply names the members of a room. Begin with

@@ -36,7 +36,7 @@ const LARGE_SPARE: (usize, usize) = (16 << 10, 256);
 /// The least capacity of a queue that has to wait. See [`KEPT_BYTES_MIN`].
 const KEPT_PIECES_MIN: usize = KEPT_BYTES_MIN.div_ceil(size_of::<Piece>());
 
-/// A part of what waits. It ends with a line's end.
+/// A part of what waits, as an `iovec` is one of a `writev`. It ends with a line's end.
 #[derive(Debug)]
 enum Piece {
     /// The next so many bytes of the client's own lines.
@@ -73,7 +73,8 @@ pub struct Outbox {
     held: usize,
     /// The first line has begun to go out.
     mid_line: bool,
-    /// How far the client has got the batch of the room that speaks; 0 is not at all in this turn.
+    /// Up to this position of the open batch everything is queued for the client. It is 0 when all that was
+    /// said is sealed; then the batch's own record says from where the next range begins.
     pub got: u32,
     /// It is on the list of those to be written to.
     pub listed: bool,

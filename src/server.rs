@@ -1,9 +1,11 @@
-//! The poll loop: mio's poll, the listeners, the signals, the time-outs. The one place that polls and looks at the
-//! clock. It knows nothing of lines and rooms: what has happened is told to the [`Hub`], which does the work.
+//! The poll loop: mio's poll, the listeners, the signals, the time-outs. Here the connections are polled, and
+//! the hub's time is read from a clock; the log and the optional parts have their own. It knows nothing of
+//! lines and rooms: what has happened is told to the [`Hub`], which does the work.
 //!
-//! Everything is registered once, edge-triggered, for reading and writing both. An edge comes once; so whoever stops
-//! before the kernel has said `WouldBlock` is remembered, the clients by the hub and the listeners here, and the loop
-//! does not wait while anybody is.
+//! Everything is registered edge-triggered: listeners and signals for reading, connections for both. A
+//! connection that comes to the hub by way of the entrance is registered again, under its new token. An edge
+//! comes once; so whoever stops before the kernel has said `WouldBlock` is remembered, the clients by the hub
+//! and the listeners here, and the loop does not wait while anybody is.
 
 mod accept;
 mod clock;
@@ -39,9 +41,10 @@ pub use listener::{Address, Bound};
 use signals::{Request, Signals};
 use socket::Socket;
 
-/// The most events that are taken from one poll, and so the most clients that are read from before anything is written.
-/// The more there are, the more messages share a write; the fewer, the more of what they need is still in the caches
-/// when it is written.
+/// The most events that are taken from one poll. As long as no work is left over, a turn begins with one
+/// poll, so this is also the most clients that are read from before anything is written; otherwise see
+/// [`POLLS_PER_TURN_MAX`]. The more there are, the more messages share a write; the fewer, the more of what
+/// they need is still in the caches when it is written.
 const EVENTS_PER_TURN: usize = 256;
 
 /// While turns leave work over, they are long, and it must be known who else has come before it is decided who is next:
@@ -106,9 +109,10 @@ impl Server {
         Server::new(options, None)
     }
 
-    /// As [`Server::bind`], and makes SIGTERM, SIGINT, SIGHUP and SIGUSR1 events of this server's loop, and tells systemd
-    /// of its start and stop. For a process that is a server and nothing else. The signals come first: one that arrives while the addresses are being bound waits for
-    /// the loop, and ends nothing that has left a socket file behind.
+    /// As [`Server::bind`], and makes SIGTERM, SIGINT, SIGHUP and SIGUSR1 events of this server's loop, and
+    /// tells systemd of its start and stop. For a process that is a server and nothing else. The signals come
+    /// first: one that arrives while the addresses are being bound waits for the loop, and ends nothing that
+    /// has left a socket file behind.
     ///
     /// # Errors
     /// As for [`Server::bind`], and the system's.

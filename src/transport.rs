@@ -169,7 +169,8 @@ impl fmt::Display for Peer {
     }
 }
 
-/// Reads once from a byte stream, for a [`Transport`] over it. `short_reads_drain`: there is nothing more where fewer bytes came than there was room for.
+/// Reads once from a byte stream, for a [`Transport`] over it. `short_reads_drain`: there is nothing more
+/// where fewer bytes came than there was room for.
 ///
 /// # Errors
 /// The stream's, but for `WouldBlock` and `Interrupted`.

@@ -11,7 +11,8 @@ use crate::outbox::Scratch;
 use crate::protocol::DisconnectReason;
 use crate::transport::{End, Transport};
 
-/// The longest that a connection which the server ends is kept for its last words.
+/// The longest that a connection which the server ends is kept for its last words: the final line, which says
+/// why.
 pub(super) const LINGER: Duration = Duration::from_secs(5);
 
 /// The most connections that are kept for their last words, beside the clients; past it the oldest is closed.

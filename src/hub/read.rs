@@ -12,8 +12,9 @@ use crate::outbox::Outbox;
 use crate::protocol::{DisconnectReason, FirstBytes, Foreign};
 use crate::transport::{End, Received, Transport};
 
-/// The most lines of one client that a turn executes; the rest waits until the others have had theirs. A read holds
-/// fewer usual lines than that; as many of the shortest take a third of a millisecond.
+/// The most lines of one client that a turn executes, if its share of the turn does not end before; the rest
+/// waits until the others have had theirs. One read holds so many lines of 64 bytes. By the
+/// [budget](crate::budget) they take a third of a millisecond, without what is written because of them.
 const LINES_PER_TURN: usize = 1024;
 
 /// How much a client that the server has ended may still send before it is given up.
@@ -43,7 +44,8 @@ impl<T: Transport> Hub<T> {
     /// may want little, each of whom has an equal share of the turn, and then from those who are known to want more.
     /// How much a request costs is seen only afterwards, so it cannot be the other way round.
     pub(super) fn read_ready(&mut self) {
-        // Whoever becomes ready from here on is read from in the next turn, after everybody else.
+        // Whoever is put on a list from here on is read from in the next turn at the earliest, behind all who
+        // are on that list by then.
         let (first, again) = (self.ready.len(), self.ready_again.len());
         for _ in 0..first {
             let Some(client) = self.ready.pop_front() else { break };
@@ -73,7 +75,8 @@ impl<T: Transport> Hub<T> {
     /// Reads from one connection, one of so many that are ready, once, and executes what has come.
     fn read(&mut self, client: ClientId, ready_len: usize) {
         let Some(connection) = self.connections.get_mut(client as usize) else { return };
-        // The list can still name the slot of a connection that was closed after it had been put there.
+        // A guard: `reap` takes freed slots off the lists before they are used again. One that was closed in
+        // this turn is passed over below, by its phase.
         if !connection.reading.is_listed() {
             return;
         }
@@ -273,7 +276,10 @@ impl<T: Transport> Hub<T> {
         own_bytes > self.own_bytes_max()
     }
 
-    /// Reads on from a connection that was stopped, if there is anything to read. It was not idle until now.
+    /// Lets a connection be read from again that was stopped (by `--rate`, by back-pressure, by a question to
+    /// the engine), or that cannot be written to any more. It is put on a list if there may be anything to
+    /// read or lines are held. Time in which it was stopped does not count as idle. One that is on a list
+    /// stays where it is.
     pub(super) fn resume(&mut self, client: ClientId) {
         let now = self.now;
         let Some(connection) = self.connections.get_mut(client as usize) else { return };
@@ -320,7 +326,8 @@ impl<T: Transport> Hub<T> {
         }
     }
 
-    /// `--rate` as a clock that each request puts forward: when the client may go on.
+    /// `--rate` as a clock that each request puts forward: when the client may go on. (A token bucket, in the
+    /// form that is known as GCRA: `paid_until` is its theoretical arrival time, [`BURST`] its tolerance.)
     pub(super) fn throttled_until(&self, client: ClientId) -> Moment {
         let (Some(cost), Some(connection)) = (self.request_cost(), self.connections.get(client as usize))
         else {

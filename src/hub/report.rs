@@ -1,4 +1,6 @@
-//! What is counted, and what is logged: never a line for each message, and no client can make the log grow.
+//! What is counted, and what is logged: never a line for each message. With `--log info` and above no client
+//! can make the log grow faster than a line a second for each reason; with `--log debug` there is a line for
+//! each who comes and for each who goes.
 
 use std::cmp::Reverse;
 use std::fmt::{self, Display};
@@ -178,7 +180,7 @@ impl<T: Transport> Hub<T> {
         log::info!("{peer}: disconnected: {why}, {waited} bytes waited, {before}{name}");
     }
 
-    /// A client has gone of itself.
+    /// A client is about to be taken out of the tables: it leaves of itself, or the server ends it.
     pub(super) fn log_left(&self, client: ClientId) {
         let was_client = !self.chat().nickname(client).is_empty();
         if let Some(connection) = self.connections.get(client as usize).filter(|_| was_client) {

@@ -21,9 +21,10 @@ impl<T: Transport> Hub<T> {
         }
     }
 
-    /// Most members of the room that speaks last in a turn have nothing else to get. They are written to straight from
-    /// the batch, and own nothing; only for the others it is queued. (With an outbox for each of a thousand members, a
-    /// message alone in its turn took a tenth more.)
+    /// Most members of the room that speaks last in a turn have nothing else to get. They are written to
+    /// straight from the batch, and own nothing; only for the others it is queued. After that the batch is
+    /// sealed. (With an outbox for each of a thousand members, a message alone in its turn took a tenth
+    /// more.)
     fn write_to_room(&mut self) {
         let Some((room, batch, start, end)) = self.dispatch.fanout.unsealed() else { return };
         let Hub { connections, dispatch, scratch, counters, .. } = self;
@@ -71,7 +72,7 @@ impl<T: Transport> Hub<T> {
         let is_too_slow = self.is_too_slow(client);
         let Some(connection) = self.connections.get_mut(client as usize) else { return };
         match connection.writing {
-            // Its socket may have room again, and only the next poll would say so: one more try before it is ended.
+            // No room, as far as is known: what waits is only counted.
             Writing::Blocked if !is_too_slow => return self.recount(client),
             Writing::Failed | Writing::Finished => {
                 let was_held_back = connection.reading == Reading::HeldBack;
@@ -80,6 +81,8 @@ impl<T: Transport> Hub<T> {
                     self.resume(client)
                 };
             }
+            // Blocked, but about to be ended: one more try. Its socket may have room again, and only the next
+            // poll would say so.
             Writing::Open | Writing::Blocked => {}
         }
         let Some(outbox) = self.dispatch.fanout.outbox_mut(client) else { return };

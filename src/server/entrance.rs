@@ -1,5 +1,5 @@
-//! Connections that have been accepted and are no clients yet: they have to say first who they are. Knows nothing of
-//! lines and rooms, nor of the clients.
+//! Connections that have been accepted and are no clients yet (the handshake stage): they have to say first
+//! who they are. Knows nothing of lines and rooms, nor of the clients.
 //!
 //! What a connection has to do first is decided by its listener, stage by stage: behind a proxy it begins with a PROXY
 //! header ([`Stage::Proxy`]), and where TLS is spoken the handshake follows ([`Stage::Handshake`]). Whoever is through
@@ -326,7 +326,7 @@ fn without_tls(entrant: Entrant) -> Entrant {
     }
 }
 
-/// What the poll tells of a connection: registered once, for everything.
+/// What the poll tells of a connection: everything, for as long as it is there.
 pub(super) fn interest() -> Interest {
     let both = Interest::READABLE | Interest::WRITABLE;
     // Urgent data has to be told of only where a read stops at it.
