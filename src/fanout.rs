@@ -112,6 +112,7 @@ impl Fanout {
         let members = chat.members(room);
         let own = chat.is_member(sender, room);
         if own && members.len() == 1 {
+            self.catch_up(chat, sender);
             // Nobody shares it. One `write` then takes reply and message together: 126 ns instead of 145 in user space.
             return self.outbox(sender).line(write);
         }

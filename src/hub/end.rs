@@ -28,6 +28,9 @@ const CLOSE_AFTER_STOP: Duration = Duration::from_secs(1);
 /// They can stand behind the rest of a line.
 const LAST_WORDS_BYTES: usize = 4 << 10;
 
+/// When so much has waited, memory is worth giving back to the system afterwards.
+const BURST_BYTES: usize = 1 << 20;
+
 /// A peer that does not answer is given so many times as long while output waits for it.
 const STALLED_FACTOR: u32 = 10;
 
@@ -177,13 +180,20 @@ impl<T: Transport> Hub<T> {
             connections.get(client as usize).is_some_and(|connection| connection.entered_for == at)
         });
         self.dispatch.fanout.shrink(connections.capacity());
-        if self.dispatch.chat.names_have_gone() {
+        if self.dispatch.chat.names_have_gone() | self.burst_is_over() {
             // What is kept for its next use may lie above all that has been freed.
             self.spare_input = None;
             self.scratch = Scratch::default();
             self.dispatch.fanout.drop_spares();
             heap::settle();
         }
+    }
+
+    /// Whether much has waited, and nearly nothing does any more. It says so once.
+    fn burst_is_over(&mut self) -> bool {
+        let waiting = self.memory.bytes();
+        self.much_has_waited |= waiting > BURST_BYTES;
+        waiting < BURST_BYTES / 64 && std::mem::take(&mut self.much_has_waited)
     }
 
     /// When this connection has to be looked at, if at no other time.
