@@ -41,6 +41,12 @@ impl TestServer {
         let listen = vec![Listen::tcp("127.0.0.1:0")];
         let mut options = Options { listen, max_line: 64 << 10, ..Options::default() };
         change(&mut options);
+        // `PARLOR_TEST_CLUSTER=redis://…`: every server is a node, each of a cluster of its own.
+        #[cfg(feature = "cluster")]
+        if let Ok(url) = std::env::var("PARLOR_TEST_CLUSTER") {
+            options.cluster_prefix = format!("{}:", socket_path().display());
+            options.cluster = Some(url);
+        }
         let (told, tell) = std::sync::mpsc::channel();
         // A server stays in the thread that has made it.
         let run = move || {
