@@ -330,6 +330,8 @@ impl Loop {
     /// What the turn has asked goes out to the engine.
     #[cfg(feature = "cluster")]
     fn after_turn(&mut self) {
+        #[cfg(feature = "web")]
+        self.web.door.set_unlinked(!self.hub.is_linked());
         if let (Some(link), Some(node)) = (&mut self.link, self.hub.node_mut()) {
             link.after_turn(node);
         }

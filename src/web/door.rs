@@ -138,6 +138,12 @@ impl<T: Transport> Door<T> {
         self.site.stop();
     }
 
+    /// See [`Site::set_unlinked`].
+    #[cfg(feature = "cluster")]
+    pub fn set_unlinked(&mut self, is_unlinked: bool) {
+        self.site.set_unlinked(is_unlinked);
+    }
+
     /// Ends a visit without a word.
     pub fn remove(&mut self, visitor: usize) -> Option<T> {
         let visitor_there = self.visitors.try_remove(visitor)?;

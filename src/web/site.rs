@@ -41,6 +41,7 @@ pub struct Site {
     /// The values of `--host`.
     hosts: Vec<HostName>,
     is_stopping: bool,
+    is_unlinked: bool,
 }
 
 /// What to do with a connection.
@@ -70,12 +71,22 @@ const KEY_SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 impl Site {
     /// A site of these files for browsers that come under one of these names, beside the addresses and `localhost`.
     pub fn new(files: &[File], hosts: Vec<HostName>) -> Site {
-        Site { files: files.iter().map(|&file| (file, tag(file.bytes))).collect(), hosts, is_stopping: false }
+        Site {
+            files: files.iter().map(|&file| (file, tag(file.bytes))).collect(),
+            hosts,
+            is_stopping: false,
+            is_unlinked: false,
+        }
     }
 
     /// From now on `/healthz` says that the server stops, and but for the metrics nothing else is served.
     pub fn stop(&mut self) {
         self.is_stopping = true;
+    }
+
+    /// Whether this is a node that has lost its engine: `/healthz` says so.
+    pub fn set_unlinked(&mut self, is_unlinked: bool) {
+        self.is_unlinked = is_unlinked;
     }
 
     /// The answer to what has come on a connection until now.
@@ -131,6 +142,10 @@ impl Site {
             let head_only = request.method == Method::Head;
             return Ok(match request.path {
                 "/metrics" => Answer::Metrics { head_only },
+                _ if self.is_unlinked => {
+                    let why = "The link to the engine is lost.";
+                    Answer::Response(Response::plain(Status::ServiceUnavailable, "", why))
+                }
                 _ => Answer::Response(Response::text(Status::Ok, "", b"ok")),
             });
         }

@@ -245,3 +245,24 @@ proptest! {
         }
     }
 }
+
+/// What a response begins with.
+fn status_line(answer: &Answer) -> &[u8] {
+    let Answer::Response(response) = answer else { panic!("{answer:?}") };
+    &response.bytes[.."HTTP/1.1 200".len()]
+}
+
+#[test]
+fn a_node_that_has_lost_its_engine_is_not_healthy() {
+    let mut site = site();
+    for (is_unlinked, wanted) in [(false, "HTTP/1.1 200"), (true, "HTTP/1.1 503"), (false, "HTTP/1.1 200")] {
+        site.set_unlinked(is_unlinked);
+        let answer = site.answer(Service::Page, b"GET /healthz HTTP/1.0\r\n\r\n");
+        assert_eq!(status_line(&answer), wanted.as_bytes());
+    }
+}
+
+#[test]
+fn without_tls_where_tls_is_spoken_everything_is_a_bad_request() {
+    assert_eq!(status_line(&site().answer(Service::OnlyTls, b"")), b"HTTP/1.1 400");
+}
