@@ -293,7 +293,7 @@ impl Fanout {
     /// Keeps nothing for its next use.
     pub fn drop_spares(&mut self) {
         (self.spares, self.large_spares) = (VecDeque::new(), 0);
-        self.spare_batches = Vec::new();
+        (self.spare_batches, self.closed) = (Vec::new(), Vec::new());
         self.list.shrink_to_fit();
     }
 
@@ -303,9 +303,9 @@ impl Fanout {
         if self.outboxes.len() <= index {
             self.outboxes.resize_with(index + 1, || None);
         }
-        let Fanout { outboxes, spares, large_spares, list, memory, .. } = self;
+        let Fanout { outboxes, spares, large_spares, list, memory, much_waits, .. } = self;
         let outbox = outboxes[index].get_or_insert_with(|| {
-            let spare = spares.pop_back().unwrap_or_else(|| Box::new(Outbox::new(memory)));
+            let spare = spares.pop_back().unwrap_or_else(|| Box::new(Outbox::new(memory, *much_waits)));
             *large_spares -= usize::from(spare.is_large());
             spare
         });

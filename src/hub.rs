@@ -107,8 +107,8 @@ pub struct Hub<T> {
     closed: Vec<ClientId>,
     /// The last turn could not write all that it had to.
     writes_are_left: bool,
-    /// There was a burst, after which memory is to be given back to the system.
-    much_has_waited: bool,
+    /// What is known of a burst of output.
+    burst: end::Burst,
     /// When the last words are over, once the server stops.
     stop_at: Option<Moment>,
     read_buffer: Vec<u8>,
@@ -138,7 +138,7 @@ impl<T: Transport> Hub<T> {
             lingering_len: 0,
             closed: Vec::new(),
             writes_are_left: false,
-            much_has_waited: false,
+            burst: end::Burst::default(),
             stop_at: None,
             options,
             memory,

@@ -78,7 +78,7 @@ pub struct Outbox {
     pub got: u32,
     /// It is on the list of those to be written to.
     pub listed: bool,
-    /// A write has left something.
+    /// A write has left something, or it was made while much waited: it lies high in the heap, and is not kept.
     has_waited: bool,
     counted: Counted,
 }
@@ -121,8 +121,8 @@ pub struct Written {
 }
 
 impl Outbox {
-    /// An empty outbox.
-    pub fn new(memory: &Memory) -> Self {
+    /// An empty outbox. `in_burst`: it is made while much waits, and is not for keeping.
+    pub fn new(memory: &Memory, in_burst: bool) -> Self {
         Outbox {
             lines: Vec::new(),
             lines_start: 0,
@@ -134,7 +134,7 @@ impl Outbox {
             mid_line: false,
             got: 0,
             listed: false,
-            has_waited: false,
+            has_waited: in_burst,
             counted: Counted::new(memory),
         }
     }

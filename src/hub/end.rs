@@ -31,6 +31,26 @@ const LAST_WORDS_BYTES: usize = 4 << 10;
 /// When so much has waited, memory is worth giving back to the system afterwards.
 const BURST_BYTES: usize = 1 << 20;
 
+/// So many turns after a burst, those that had a part in it have let go of what they had left.
+const TURNS_AFTER_BURST: u8 = 8;
+
+/// Much that has waited, and is to be given back to the system.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Burst {
+    /// Nothing of the kind.
+    #[default]
+    No,
+    /// Much waits.
+    Waits,
+    /// Little is left.
+    Ebbs,
+    /// Nothing is left, for so many turns more.
+    Over(u8),
+}
+
+/// So little counts as nearly nothing.
+const LITTLE_BYTES: usize = 16 << 10;
+
 /// A peer that does not answer is given so many times as long while output waits for it.
 const STALLED_FACTOR: u32 = 10;
 
@@ -189,11 +209,20 @@ impl<T: Transport> Hub<T> {
         }
     }
 
-    /// Whether much has waited, and nearly nothing does any more. It says so once.
+    /// Whether much has waited, and nearly nothing does any more. It says so three times: when that is so first, when
+    /// nothing waits at all, and a few turns later. What goes last may lie above everything else.
     fn burst_is_over(&mut self) -> bool {
         let waiting = self.memory.bytes();
-        self.much_has_waited |= waiting > BURST_BYTES;
-        waiting < BURST_BYTES / 64 && std::mem::take(&mut self.much_has_waited)
+        let (burst, is_over) = match self.burst {
+            _ if waiting > BURST_BYTES => (Burst::Waits, false),
+            Burst::Waits if waiting < LITTLE_BYTES => (Burst::Ebbs, true),
+            Burst::Ebbs if waiting == 0 => (Burst::Over(TURNS_AFTER_BURST), true),
+            Burst::Over(1) => (Burst::No, true),
+            Burst::Over(turns) => (Burst::Over(turns - 1), false),
+            as_it_was => (as_it_was, false),
+        };
+        self.burst = burst;
+        is_over
     }
 
     /// When this connection has to be looked at, if at no other time.

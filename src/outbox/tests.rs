@@ -45,7 +45,7 @@ fn line(length: usize) -> Vec<u8> {
 fn waiting(memory: &Memory, line: &[u8]) -> Outbox {
     let batch = Batches::new(memory).create();
     batch.append(|out| out.extend_from_slice(line));
-    let mut outbox = Outbox::new(memory);
+    let mut outbox = Outbox::new(memory, false);
     outbox.range(&batch, 0, batch.end(), false);
     outbox
 }
@@ -59,7 +59,7 @@ proptest! {
     ) {
         let memory = Memory::default();
         let batch = Batches::new(&memory).create();
-        let (mut outbox, mut expected) = (Outbox::new(&memory), Vec::new());
+        let (mut outbox, mut expected) = (Outbox::new(&memory, false), Vec::new());
         for (length, kind) in lines {
             let line = line(length);
             expected.extend_from_slice(&line);
@@ -120,7 +120,7 @@ fn a_rest_is_not_copied_while_others_share_the_batch() {
     let memory = Memory::default();
     let batch = Batches::new(&memory).create();
     batch.append(|out| out.extend_from_slice(&line(60_000)));
-    let mut outboxes: Vec<Outbox> = (0..200).map(|_| Outbox::new(&memory)).collect();
+    let mut outboxes: Vec<Outbox> = (0..200).map(|_| Outbox::new(&memory, false)).collect();
     for outbox in &mut outboxes {
         outbox.range(&batch, 0, batch.end(), false);
         write(outbox, &mut Narrow { takes: vec![59_000], ..Narrow::default() });
@@ -133,7 +133,7 @@ fn a_rest_is_not_copied_while_others_share_the_batch() {
 fn ranges_that_touch_are_one_piece() {
     let memory = Memory::default();
     let batch = Batches::new(&memory).create();
-    let mut outbox = Outbox::new(&memory);
+    let mut outbox = Outbox::new(&memory, false);
     for _ in 0..1000 {
         let base = batch.end();
         batch.append(|out| out.extend_from_slice(b"line\n"));
@@ -147,7 +147,7 @@ fn ranges_that_touch_are_one_piece() {
 fn one_line_is_not_many() {
     let memory = Memory::default();
     let batch = Batches::new(&memory).create();
-    let mut outbox = Outbox::new(&memory);
+    let mut outbox = Outbox::new(&memory, false);
     for (own, many) in [(false, false), (true, false), (false, true)] {
         batch.append(|out| out.extend_from_slice(b"line\n"));
         outbox.range(&batch, 0, batch.end(), own);
