@@ -67,8 +67,11 @@ pub fn not_after(certificate: &[u8]) -> Option<Moment> {
     let (SEQUENCE, signed, _) = element(certificate)? else { return None };
     // Version (which may be missing), serial number, signature algorithm, issuer; then the validity.
     let (tag, _, rest) = element(signed)?;
-    let rest = if tag == VERSION { element(rest)?.2 } else { rest };
-    debug_assert!(tag == VERSION || tag == INTEGER);
+    let rest = match tag {
+        VERSION => element(rest)?.2,
+        INTEGER => rest,
+        _ => return None,
+    };
     let (_, _, rest) = element(rest)?;
     let (_, _, rest) = element(rest)?;
     let (SEQUENCE, validity, _) = element(rest)? else { return None };
