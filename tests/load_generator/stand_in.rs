@@ -61,7 +61,9 @@ pub fn start(stand_in: StandIn) -> (SocketAddr, Shared) {
         for stream in listener.incoming() {
             let (stream, shared) = (stream.unwrap(), server.clone());
             let outlet = stream.try_clone().unwrap();
-            thread::spawn(move || serve(stream, Box::new(outlet), &shared));
+            // Seats are given away in the order in which clients come.
+            let id = shared.lock().unwrap().enter(Box::new(outlet));
+            thread::spawn(move || serve(stream, id, &shared));
         }
     });
     (address, shared)
@@ -76,7 +78,9 @@ pub fn start_unix(path: &Path) -> Shared {
         for stream in listener.incoming() {
             let (stream, shared) = (stream.unwrap(), server.clone());
             let outlet = stream.try_clone().unwrap();
-            thread::spawn(move || serve(stream, Box::new(outlet), &shared));
+            // Seats are given away in the order in which clients come.
+            let id = shared.lock().unwrap().enter(Box::new(outlet));
+            thread::spawn(move || serve(stream, id, &shared));
         }
     });
     shared
@@ -97,8 +101,8 @@ pub fn start_web_socket(stand_in: StandIn) -> (SocketAddr, Shared) {
     (address, shared)
 }
 
-fn serve(stream: impl Read, outlet: Box<dyn Write + Send>, shared: &Shared) {
-    let Some(id) = shared.lock().unwrap().enter(outlet) else { return };
+fn serve(stream: impl Read, id: Option<usize>, shared: &Shared) {
+    let Some(id) = id else { return };
     for line in BufReader::new(stream).lines() {
         let Ok(line) = line else { break };
         shared.lock().unwrap().carry_out(id, &line);
