@@ -7,10 +7,15 @@
 //! use parlor::{Listen, Options, Server};
 //!
 //! let options = Options { listen: vec![Listen::tcp("127.0.0.1:0")], ..Options::default() };
-//! let server = Server::bind(&options)?;
-//! println!("clients connect to {}", server.addresses()[0]);
-//! let stopper = server.stopper();
-//! let running = std::thread::spawn(|| server.run());
+//! let (sender, receiver) = std::sync::mpsc::channel();
+//! // A server is bound and run in one thread.
+//! let running = std::thread::spawn(move || {
+//!     let server = Server::bind(&options)?;
+//!     let _ = sender.send((server.addresses().to_vec(), server.stopper()));
+//!     server.run()
+//! });
+//! let (addresses, stopper) = receiver.recv().expect("the address is free");
+//! println!("clients connect to {}", addresses[0]);
 //! stopper.stop();
 //! running.join().expect("the server does not panic")?;
 //! # Ok::<(), std::io::Error>(())
