@@ -204,8 +204,13 @@ fn checked_path(path: &str) -> Result<PathBuf, UsageError> {
 
 fn check_host_and_port(text: &str) -> Result<(), UsageError> {
     let Some((host, port)) = text.rsplit_once(':') else {
-        return Err(wrong("neither HOST:PORT nor unix:PATH"));
+        return Err(UsageError(format!("neither HOST:PORT nor unix:PATH{}", guess(text))));
     };
+    if let Some((prefix, _)) = host.split_once(':').filter(|(prefix, _)| is_word(prefix)) {
+        return Err(UsageError(format!(
+            "nothing is spoken as {prefix}:; there are tls:, http:, https:, metrics: and unix:"
+        )));
+    }
     // `u16::from_str` alone would let a sign through.
     if !port.bytes().all(|byte| byte.is_ascii_digit()) || port.parse::<u16>().is_err() {
         return Err(wrong("the port must be a number from 0 to 65535"));
@@ -223,6 +228,21 @@ fn check_host_and_port(text: &str) -> Result<(), UsageError> {
         return Err(wrong("a host has no white space"));
     }
     Ok(())
+}
+
+/// What one may have meant who has left out the host or the port.
+fn guess(text: &str) -> String {
+    let is_host = |c: char| c.is_ascii_alphanumeric() || "-.[]".contains(c);
+    match text.parse::<u16>() {
+        Ok(port) => format!("; did you mean 127.0.0.1:{port}?"),
+        Err(_) if !text.is_empty() && text.chars().all(is_host) => format!("; did you mean {text}:7878?"),
+        Err(_) => String::new(),
+    }
+}
+
+/// Whether this is a word, and no part of an IPv6 address.
+fn is_word(text: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_alphanumeric()) && text.contains(|c: char| !c.is_ascii_hexdigit())
 }
 
 /// Checks what stands between brackets: an address, and perhaps the zone for which it holds.

@@ -82,7 +82,7 @@ fn help_and_version_win_over_values_that_are_wrong() {
 
 #[test]
 fn errors_name_option_value_and_reason() {
-    let cases: [(&[&str], &str); 27] = [
+    let cases: [(&[&str], &str); 31] = [
         (&["--max-clients", "0"], r#"--max-clients "0": must be from 1 to 1000000000"#),
         (&["--max-line", "0K"], r#"--max-line "0K": must be from 1 to 1G"#),
         (&["--max-line", "1073741825"], r#"--max-line "1073741825": must be from 1 to 1G"#),
@@ -104,7 +104,23 @@ fn errors_name_option_value_and_reason() {
         (&["--drain", "1.5"], r#"--drain "1.5": must be a whole number of seconds"#),
         (&["--drain", "5s"], r#"--drain "5s": must be a whole number of seconds"#),
         (&["--log", "loud"], r#"--log "loud": must be error, warn, info, debug, trace or off"#),
-        (&["--listen", "7878"], r#"--listen "7878": neither HOST:PORT nor unix:PATH"#),
+        (
+            &["--listen", "7878"],
+            r#"--listen "7878": neither HOST:PORT nor unix:PATH; did you mean 127.0.0.1:7878?"#,
+        ),
+        (
+            &["--listen", "0.0.0.0"],
+            r#"--listen "0.0.0.0": neither HOST:PORT nor unix:PATH; did you mean 0.0.0.0:7878?"#,
+        ),
+        (&["--listen", "./socket"], r#"--listen "./socket": neither HOST:PORT nor unix:PATH"#),
+        (
+            &["--listen", "htp:[::]:80"],
+            r#"--listen "htp:[::]:80": nothing is spoken as htp:; there are tls:, http:, https:, metrics: and unix:"#,
+        ),
+        (
+            &["--listen", "::1:80"],
+            r#"--listen "::1:80": an IPv6 address must stand in brackets, as in [::1]:7878"#,
+        ),
         (&["--listen", "a:1", "-l", ""], r#"--listen "": neither HOST:PORT nor unix:PATH"#),
         (&["--rate", "1", "--rate", "1"], "--rate: given more than once"),
         (&["--members-only", "--members-only"], "--members-only: given more than once"),

@@ -139,7 +139,12 @@ impl Lock {
 fn try_to_lock(path: &Path) -> io::Result<Option<File>> {
     let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
     let file = match open(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound && directory_of(path).is_dir() => return Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            // The other server has just removed the file, or there is no place for one.
+            let has_directory = directory_of(path).is_dir();
+            let missing = io::Error::new(ErrorKind::NotFound, "its directory does not exist");
+            return if has_directory { Ok(None) } else { Err(missing) };
+        }
         other => other.map_err(named)?,
     };
     match file.try_lock() {
