@@ -138,7 +138,7 @@ impl<T: Transport> Hub<T> {
         addresses.sort_unstable_by_key(|&(address, count)| (Reverse(count), address));
         for (address, count) in addresses.into_iter().take(LISTED) {
             let address = address.map_or("Unix sockets".to_string(), |address| address.to_string());
-            log::info!("{address}: {count} clients");
+            log::info!("{address}: {count} {}", if count == 1 { "client" } else { "clients" });
         }
     }
 

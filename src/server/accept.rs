@@ -76,13 +76,17 @@ impl Loop {
             return;
         }
         self.back_off.pause = None;
-        for index in 0..self.listeners.len() {
-            let is_encrypted =
-                self.listeners.get(index).is_some_and(|listener| listener.spoken().is_encrypted());
-            for _ in 0..if is_encrypted { TLS_ACCEPTS_PER_TURN } else { ACCEPTS_PER_TURN } {
-                if !self.accept_one(index, now) {
-                    break;
-                }
+        // One from each in turn, and each time another is the first: where descriptors are short, no listener gets all.
+        if let [_, _, ..] = self.listeners[..] {
+            self.listeners.rotate_left(1);
+        }
+        for round in 0..ACCEPTS_PER_TURN {
+            let mut goes_on = false;
+            for index in 0..self.listeners.len() {
+                goes_on |= self.accept_one(index, round, now);
+            }
+            if !goes_on {
+                break;
             }
         }
     }
@@ -95,13 +99,14 @@ impl Loop {
         waiting.then(|| pause.map_or(Duration::ZERO, |pause| pause.until))
     }
 
-    /// Accepts one connection. Whether to go on with this listener.
-    fn accept_one(&mut self, index: usize, now: Duration) -> bool {
-        let may_accept = self.back_off.pause.is_none();
-        let Some(listener) = self.listeners.get_mut(index).filter(|listener| listener.ready && may_accept)
-        else {
+    /// Accepts one connection, the `round`th of this turn. Whether to go on with this listener.
+    fn accept_one(&mut self, index: usize, round: usize, now: Duration) -> bool {
+        let Some(listener) = self.listeners.get_mut(index) else { return false };
+        let may_accept =
+            round < if listener.spoken().is_encrypted() { TLS_ACCEPTS_PER_TURN } else { ACCEPTS_PER_TURN };
+        if !listener.ready || !may_accept || self.back_off.pause.is_some() {
             return false;
-        };
+        }
         let error = match listener.accept() {
             Ok((socket, peer)) => {
                 let (behind_proxy, spoken) = (listener.is_behind_proxy(), listener.spoken());

@@ -40,6 +40,7 @@ fn a_64_of_ipv6_is_one_address_and_is_listed_as_one() {
     parlor.line("that they are silent", |line| line.contains("nothing waits for any client"));
     parlor.line("the address with most", |line| line.ends_with("2001:db8:1:2::/64: 3 clients"));
     parlor.line("the next", |line| line.ends_with("192.0.2.1: 2 clients"));
+    parlor.line("the last", |line| line.ends_with("2001:db8:1:3::/64: 1 client"));
 }
 
 /// A policy that forbids to accept: the connection waits, and no event tells when to try again.

@@ -117,6 +117,21 @@ fn without_descriptors_those_that_are_there_go_on_and_the_others_come_in_when_so
     assert_eq!(host.parlor.stop().code, Some(0));
 }
 
+/// A crowd at one address does not keep those out who come to the other.
+#[test]
+#[cfg(target_os = "linux")]
+fn without_descriptors_each_address_has_its_turn() {
+    let mut host = Host::with_descriptors(64, &[]);
+    let addresses = host.addresses();
+    let mut crowd: Vec<Client> = (0..120).map(|_| Client::connect(&addresses[0])).collect();
+    host.parlor.line("that it is full", |line| line.contains("cannot accept connections"));
+    let mut others: Vec<Client> = (0..5).map(|_| Client::connect(&addresses[1])).collect();
+    others.iter_mut().for_each(|client| client.send_line("[]"));
+    // Each that leaves makes room for one that waits: more of the crowd wait than leave.
+    crowd.drain(..30);
+    others.iter_mut().for_each(|client| assert!(client.recv_line().contains("Not a JSON object")));
+}
+
 #[test]
 fn places_are_not_lost_however_clients_go() {
     let server = TestServer::with(|options| {
