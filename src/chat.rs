@@ -319,7 +319,10 @@ impl Chat {
         }
         if let Some(record) = self.client_mut(client) {
             let memberships = &mut record.memberships;
-            memberships.retain(|membership| membership.room != room);
+            // From the back: a client that goes leaves its last room first, again and again.
+            if let Some(index) = memberships.iter().rposition(|membership| membership.room == room) {
+                memberships.swap_remove(index);
+            }
             if memberships.is_empty() && memberships.capacity() > FEW_ROOMS {
                 *memberships = Vec::new();
             }

@@ -312,8 +312,8 @@ impl Loop {
         }
         if let Some(waiting) = token.0.checked_sub(FIRST_WAITING) {
             self.entrance.event(waiting, event);
-        } else if let Ok(client) = ClientId::try_from(token.0) {
-            self.hub.event(client, event, now);
+        } else if token.0 < FIRST_LISTENER {
+            self.hub.event(token.0 as ClientId, event, now);
         } else if let Some(listener) = self.listeners.iter_mut().find(|listener| listener.token == token) {
             listener.ready = true;
         }

@@ -278,6 +278,24 @@ fn what_was_sent_before_a_client_vanished_is_carried_out() {
     assert_eq!(hub.chat().clients_len(), 1);
 }
 
+/// A kernel without memory tells no event after it, and a short read proves that there is no more.
+#[test]
+fn who_cannot_be_written_to_is_gone_when_all_is_carried_out() {
+    let mut hub = hub();
+    let (_, reader) = client(&mut hub, &join("r"));
+    let (client, socket) = client(&mut hub, "");
+    socket.0.borrow_mut().broken = Some(ErrorKind::OutOfMemory);
+    socket.sends(&send("r", "first"));
+    hub.event(client, READABLE, NOW);
+    hub.turn(NOW);
+    socket.sends(&send("r", "second"));
+    while hub.wait(NOW) == Some(Duration::ZERO) {
+        turn(&mut hub);
+    }
+    assert_eq!(reader.gets(), ["first", "second"]);
+    assert_eq!(hub.chat().clients_len(), 1);
+}
+
 #[test]
 fn a_short_write_goes_on_where_it_stopped() {
     let mut hub = hub();

@@ -141,11 +141,6 @@ impl<T: Transport> Hub<T> {
             }
             Ok(Received::Nothing) => {
                 connection.source = Source::Drained;
-                // Nothing can be written to it, and nothing has come that could be executed for it.
-                if connection.writing == Writing::Failed {
-                    self.close(client);
-                    return None;
-                }
                 if is_last_look {
                     self.time_out(client);
                     return None;
@@ -257,6 +252,8 @@ impl<T: Transport> Hub<T> {
         match (stop, connection.source) {
             (Stop::Foreign(foreign), _) => self.disconnect(client, DisconnectReason::WrongProtocol(foreign)),
             (Stop::NoMoreLines, Source::Ended(_)) => self.finish(client),
+            // Nothing can be written to it, and all that it has sent is executed. No event need come any more.
+            (Stop::NoMoreLines, Source::Drained) if writing == Writing::Failed => self.close(client),
             (Stop::NoMoreLines, Source::Drained) => {}
             // There may be more, but as a rule there is not.
             (Stop::NoMoreLines, Source::Unread) if !wants_much => self.queue(client),

@@ -49,8 +49,8 @@ struct Pause {
 /// Descriptors that the server itself needs.
 const DESCRIPTORS_RESERVED: usize = 32;
 
-/// Says so if the system allows fewer descriptors than `max_clients` connections would need, with those that are kept
-/// for their last words.
+/// Says so if the system allows fewer descriptors than `max_clients` connections would need, and as many that are kept
+/// for their last words. There can be more of the latter, but they go first when descriptors are short.
 pub fn compare_descriptors(max_clients: usize) {
     // Where there is no such file the limit shows when it is reached.
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();

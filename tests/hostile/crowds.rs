@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use socket2::{Domain, MsgHdr, SockAddr, Socket, Type};
 
-use crate::common::{Client, eventually, login, response, say};
+use crate::common::{Client, eventually, join, login, response, say};
 use crate::{Host, MIB};
 
 const LINE: &str = "{\"action\":\"x\"}\n";
@@ -203,4 +203,25 @@ fn after_a_burst_of_long_names_memory_is_given_back() {
         assert!(after < before + 16 * MIB, "{before} bytes before, {during} during, {after} after");
         witness.nothing_more();
     }
+}
+
+/// Where one client may be in very many rooms, its end does not take the square of their number.
+#[test]
+fn a_client_that_leaves_many_rooms_at_once_costs_little() {
+    const ROOMS: usize = 100_000;
+    let mut host = Host::serve(&["--max-rooms", "1000000"]);
+    let mut client = host.connect();
+    for some in (0..ROOMS).collect::<Vec<_>>().chunks(1000) {
+        let requests: String = some.iter().map(|room| join(room.to_string()) + "\n").collect();
+        client.send(requests);
+        for _ in some {
+            client.recv_line();
+        }
+    }
+    let before = host.parlor.processor_time();
+    drop(client);
+    host.eventually_counts(0, 0, 0);
+    let spent = host.parlor.processor_time() - before;
+    // Some tens of milliseconds; it were many seconds.
+    assert!(spent < Duration::from_secs(1), "{spent:?}");
 }
