@@ -369,7 +369,7 @@ fn what_is_no_lock_is_left_alone() {
 fn start_with_umask(umask: &str, arguments: &[&str]) -> Parlor {
     let script = format!(r#"umask {umask} && exec "$0" "$@""#);
     let mut command = Command::new("sh");
-    command.args(["-c", &script, env!("CARGO_BIN_EXE_parlor")]).args(arguments);
+    command.args(["-c", &script, &crate::process::binary()]).args(arguments);
     Parlor::spawn_and_listen(&mut command)
 }
 

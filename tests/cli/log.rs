@@ -151,7 +151,7 @@ fn it_serves_on_when_standard_error_is_closed_from_the_start() {
     command.args([
         "-c",
         r#"exec "$0" "$@" 2>&-"#,
-        env!("CARGO_BIN_EXE_parlor"),
+        &crate::process::binary(),
         "--log",
         "trace",
         "--listen",
@@ -245,7 +245,7 @@ fn start_with_limited_file(blocks: u32, file: &std::path::Path, arguments: &[&st
     let log = OpenOptions::new().create(true).append(true).open(file).unwrap();
     let script = format!(r#"ulimit -f {blocks} && exec "$0" "$@""#);
     let mut command = Command::new("sh");
-    command.args(["-c", &script, env!("CARGO_BIN_EXE_parlor")]).args(arguments).stderr(log);
+    command.args(["-c", &script, &crate::process::binary()]).args(arguments).stderr(log);
     Parlor::spawn(&mut command)
 }
 
@@ -285,7 +285,7 @@ fn it_serves_on_when_the_file_of_standard_error_is_at_its_limit() {
 fn first_line_with_journal(stream: impl Fn(&std::fs::Metadata) -> String) -> String {
     let (reader, writer) = pipe().unwrap();
     let metadata = File::from(OwnedFd::from(writer.try_clone().unwrap())).metadata().unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_parlor"));
+    let mut command = Command::new(crate::process::binary());
     command.args(["--listen", "127.0.0.1:0"]).env("JOURNAL_STREAM", stream(&metadata)).stderr(writer);
     let parlor = Parlor::spawn(&mut command);
     drop(command);

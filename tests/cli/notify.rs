@@ -13,7 +13,7 @@ fn next(manager: &UnixDatagram) -> String {
 }
 
 fn start(manager: &OsStr, arguments: &[&str]) -> Parlor {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_parlor"));
+    let mut command = Command::new(crate::process::binary());
     Parlor::spawn_and_listen(command.args(arguments).env("NOTIFY_SOCKET", manager))
 }
 

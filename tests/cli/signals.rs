@@ -242,7 +242,7 @@ fn a_hangup_without_a_terminal_is_a_request_to_read_files_again() {
 fn a_hangup_that_was_ignored_at_the_start_stays_ignored() {
     let mut command = Command::new("sh");
     let script = r#"trap '' HUP; exec "$0" "$@""#;
-    command.args(["-c", script, env!("CARGO_BIN_EXE_parlor"), "--listen", "127.0.0.1:0"]);
+    command.args(["-c", script, &crate::process::binary(), "--listen", "127.0.0.1:0"]);
     let mut parlor = Parlor::spawn_and_listen(&mut command);
     let address = parlor.address();
     parlor.signal("HUP");
@@ -256,7 +256,7 @@ fn a_hangup_that_was_ignored_at_the_start_stays_ignored() {
 /// where there is no such program.
 fn with_terminal(directory: &Directory, drain: &str) -> Option<(std::process::Child, String, String)> {
     let (socket, pid) = (directory.file("socket"), directory.file("pid"));
-    let program = env!("CARGO_BIN_EXE_parlor");
+    let program = crate::process::binary();
     let shell =
         format!("echo $$ > {}; exec {program} --drain {drain} --listen {}", pid.display(), unix(&socket));
     let script = Command::new("script")

@@ -27,6 +27,6 @@ pub fn is_there() -> bool {
 pub fn start(options: &[&str], trace: &Path, arguments: &[&str]) -> Parlor {
     let mut command = Command::new("strace");
     command.args(["-D", "-f", "-o"]).arg(trace).args(options);
-    command.arg(env!("CARGO_BIN_EXE_parlor")).args(arguments);
+    command.arg(crate::process::binary()).args(arguments);
     Parlor::spawn_and_listen(&mut command)
 }

@@ -11,7 +11,7 @@ use crate::process::{Parlor, run};
 
 /// What the binary prints for these arguments.
 fn output<A: AsRef<OsStr>>(arguments: &[A]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_parlor")).args(arguments).output().unwrap()
+    Command::new(crate::process::binary()).args(arguments).output().unwrap()
 }
 
 #[test]
@@ -82,8 +82,7 @@ fn help_and_version_do_not_mind_that_nobody_reads() {
     for argument in ["--help", "--version"] {
         let (reader, writer) = pipe().unwrap();
         drop(reader);
-        let output =
-            Command::new(env!("CARGO_BIN_EXE_parlor")).arg(argument).stdout(writer).output().unwrap();
+        let output = Command::new(crate::process::binary()).arg(argument).stdout(writer).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{argument}");
         assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
     }
@@ -93,7 +92,7 @@ fn help_and_version_do_not_mind_that_nobody_reads() {
 #[cfg(target_os = "linux")]
 fn help_that_cannot_be_written_is_an_error() {
     let full = File::create("/dev/full").unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_parlor")).arg("--help").stdout(full).output().unwrap();
+    let output = Command::new(crate::process::binary()).arg("--help").stdout(full).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(String::from_utf8(output.stderr).unwrap().lines().count(), 1);
 }

@@ -31,10 +31,16 @@ pub struct Ended {
     pub log: Vec<String>,
 }
 
+/// The binary that is tested: the one that was built with the tests, or another, built for another machine, say, at the
+/// path that the environment variable `PARLOR_TESTED_BINARY` gives.
+pub fn binary() -> String {
+    std::env::var("PARLOR_TESTED_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_parlor").into())
+}
+
 impl Parlor {
     /// Starts the binary. What it writes to standard error can be waited for.
     pub fn start<A: AsRef<str>>(arguments: &[A]) -> Parlor {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_parlor"));
+        let mut command = Command::new(binary());
         command.args(arguments.iter().map(AsRef::as_ref));
         Parlor::spawn_and_listen(&mut command)
     }
@@ -53,7 +59,7 @@ impl Parlor {
 
     /// Starts the binary with a standard error that the test does not see.
     pub fn start_with_stderr<A: AsRef<str>>(arguments: &[A], stderr: impl Into<Stdio>) -> Parlor {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_parlor"));
+        let mut command = Command::new(binary());
         command.args(arguments.iter().map(AsRef::as_ref));
         Parlor::spawn(command.stderr(stderr))
     }
@@ -144,7 +150,7 @@ impl Parlor {
     pub fn start_with_descriptors(descriptors: usize, arguments: &[&str]) -> Parlor {
         let mut command = Command::new("sh");
         let script = format!(r#"ulimit -n {descriptors} && exec "$0" "$@""#);
-        command.args(["-c", &script, env!("CARGO_BIN_EXE_parlor")]).args(arguments);
+        command.args(["-c", &script, &binary()]).args(arguments);
         Parlor::spawn_and_listen(&mut command)
     }
 
