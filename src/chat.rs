@@ -28,8 +28,8 @@ const RESERVED_CLIENTS_MAX: usize = 32_768;
 /// Of a room's name, so many bytes are taken as part of the fixed cost of a room.
 const UNCOUNTED_NAME_BYTES: usize = 64;
 
-/// More large names than this are a burst.
-const BURST: usize = 64;
+/// When more large names than this have gone, memory is worth giving back to the system.
+const MANY_LARGE_NAMES: usize = 64;
 
 /// A list for so many rooms may stay when it is not needed.
 const FEW_ROOMS: usize = 8;
@@ -82,8 +82,8 @@ pub struct Chat {
     long_name_bytes: usize,
     /// Rooms with a name of at least [`KEPT_BYTES_MIN`].
     large_names: usize,
-    /// They were more than [`BURST`] since [`Chat::names_have_gone`] said so.
-    is_burst: bool,
+    /// They were more than [`MANY_LARGE_NAMES`] since [`Chat::settle_after_long_names`] said so.
+    were_many: bool,
     max_rooms: usize,
     reserved: usize,
 }
@@ -101,7 +101,7 @@ impl Chat {
             guests: 0,
             long_name_bytes: 0,
             large_names: 0,
-            is_burst: false,
+            were_many: false,
             max_rooms,
             reserved,
         }
@@ -266,12 +266,12 @@ impl Chat {
         self.rooms_of(client).map(|room| long_bytes(self.room_name(room))).sum()
     }
 
-    /// Whether many large names were there, and all of them have gone. Says so once.
-    pub fn names_have_gone(&mut self) -> bool {
-        let have_gone = self.is_burst && self.large_names == 0;
+    /// If many large names were there, and all of them have gone, moves what may lie above their memory below it. Whether
+    /// that was so: it says so once.
+    pub fn settle_after_long_names(&mut self) -> bool {
+        let have_gone = self.were_many && self.large_names == 0;
         if have_gone {
-            self.is_burst = false;
-            // What has grown in the burst may lie above all that was freed, and moves below it.
+            self.were_many = false;
             if self.rooms.len() <= self.reserved / 8 {
                 self.rooms = std::mem::take(&mut self.rooms).into_iter().collect();
                 self.room_names = std::mem::take(&mut self.room_names).into_iter().collect();
@@ -301,7 +301,7 @@ impl Chat {
         let name: Rc<[u8]> = name.as_bytes().into();
         self.long_name_bytes += long_bytes(&name);
         self.large_names += usize::from(is_large(&name));
-        self.is_burst |= self.large_names > BURST;
+        self.were_many |= self.large_names > MANY_LARGE_NAMES;
         let members = Vec::with_capacity(least_capacity::<ClientId>(&name));
         let room = self.rooms.insert(Room { name: name.clone(), members }) as RoomId;
         self.room_names.insert(name, room);

@@ -2,7 +2,7 @@
 //! clients.
 //!
 //! An idle client owns no buffer: this one small record is all that it takes beside its entries in the
-//! tables. What it is in is said by four enums, one for each question: where in its life it is ([`Phase`]),
+//! tables. Its state is four enums, one for each question: where in its life it is ([`Phase`]),
 //! what its socket may still have ([`Source`]), what reading does next ([`Reading`]), and whether it can be
 //! written to ([`Writing`]).
 
@@ -34,7 +34,7 @@ pub enum Phase {
     Closed,
 }
 
-/// What the socket may still have for us.
+/// What the socket may still have for us. (Nothing to do with mio's `event::Source`.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// Nothing, until an event says otherwise.
@@ -58,7 +58,7 @@ pub enum Reading {
     Throttled,
     /// Back-pressure: it waits until the client has taken more of what it has caused itself.
     HeldBack,
-    /// It waits until the engine that joins several nodes has answered.
+    /// It waits for an answer of the Redis that joins several nodes.
     #[cfg(feature = "cluster")]
     Asking,
 }

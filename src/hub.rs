@@ -97,7 +97,7 @@ pub struct Hub<T> {
     /// `reap` takes it out before its slot is used again.
     ready: VecDeque<ClientId>,
     /// Likewise, those who have had their share of a turn and have more, and those who could not be read from
-    /// until now: `--rate` had stopped them, they were held back, or they waited for an answer of the engine.
+    /// until now: `--rate` had stopped them, they were held back, or they waited for an answer of Redis.
     /// They come after those in `ready`. A connection is in one of the two at most.
     ready_again: VecDeque<ClientId>,
     /// Those that linger, the oldest first, with the time until which they do. An entry with another time is stale.

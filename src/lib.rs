@@ -37,20 +37,24 @@
 //!      Poll::poll               server.rs    1                            |      |     |
 //!           v                                                             |      |     |
 //!      Loop::run                server.rs                                 |      |     |
-//!        |-- Hub::event         hub.rs       2  "Bob can be read from"    |      |     |
+//!        |-- take_events, dispatch                                        |      |     |
+//!        |     `-- Hub::event   hub.rs       2  "Bob can be read from"    |      |     |
 //!        `-- Hub::turn          hub.rs                                    |      |     |
-//!              |-- read_ready   hub/read.rs                               |      |     |
+//!              |-- read_ready, read, read_requests   hub/read.rs          |      |     |
 //!              |     |-- Transport::receive  3  bytes                     |      |     |
-//!              |     |-- Lines::next         4  bytes -> a line           |      |     |
-//!              |     `-- Dispatch::execute   5                            |      |     |
-//!              |           |-- protocol::parse  a line -> a Request       |      |     |
-//!              |           |-- apply            which room is that?       |      |     |
-//!              |           |-- Fanout::reply    RESPONSE -> Bob's outbox  |      |     |
-//!              |           `-- Fanout::say      GET MESSAGE -> the batch  |      |     |
+//!              |     `-- execute_lines, execute_each                      |      |     |
+//!              |           |-- Lines::next   4  bytes -> a line           |      |     |
+//!              |           `-- Dispatch::execute   5                      |      |     |
+//!              |                 |-- protocol::parse  a line -> a Request |      |     |
+//!              |                 |-- apply            which room is that? |      |     |
+//!              |                 |-- Fanout::reply    RESPONSE -> Bob's outbox   |     |
+//!              |                 `-- Fanout::say      GET MESSAGE -> the batch   |     |
 //!              |-- flush        hub/write.rs                              |      |     |
 //!              |     |-- write_to_room       6  the batch ----------------+------+     |
 //!              |     `-- write_list, write   7  Bob's outbox --------------------------+
-//!              `-- expire, reap hub/end.rs   8
+//!              |-- expire       hub/end.rs   8
+//!              |-- write_list   hub/write.rs 8
+//!              `-- reap         hub/end.rs   8
 //! ```
 //!
 //! 1. `Loop::run` waits in `Poll::poll`. Every socket is registered edge-triggered: an event says that
@@ -59,9 +63,9 @@
 //!    When all events of this poll are noted, [`Hub::turn`](hub::Hub::turn) does the work.
 //! 3. `read_ready` takes the connections from that list. [`Transport::receive`](transport::Transport::receive) reads
 //!    once, into one buffer that all clients share, and tells whether there may be more.
-//! 4. [`Lines::next`](lines::Lines::next) finds the line ends. What is not used up is copied, and kept for
-//!    its client. As a rule that is an unfinished line. It is whole lines too where the client has had its
-//!    share of the turn, has sent more than `--rate` allows, or does not take its replies.
+//! 4. [`Lines::next`](lines::Lines::next) finds the line ends. What is not used up is copied and kept for its
+//!    client: as a rule an unfinished line; but whole lines too, where the client has had its share of the turn,
+//!    has sent more than `--rate` allows, or does not take its replies.
 //! 5. [`Dispatch::execute`](dispatch::Dispatch::execute) turns the line into a request, and carries it out on the
 //!    tables ([`Chat`](chat::Chat)). [`Fanout::reply`](fanout::Fanout::reply) appends the RESPONSE to Bob's
 //!    [`Outbox`](outbox::Outbox). [`Fanout::say`](fanout::Fanout::say) encodes the message once, into the
@@ -73,8 +77,9 @@
 //!    over by the last one, or can go on because its socket has room again. Bob gets RESPONSE and message in
 //!    one `write`. What a socket does not take stays in the outbox, and goes on when an event says that there
 //!    is room.
-//! 8. `expire` looks at time-outs that have come up, and a second `write_list` writes what they have led to.
-//!    `reap` frees the slots of connections that were closed.
+//! 8. `expire` looks at the time-outs that have come up. (A client that seems idle is read from once more in the
+//!    next turn, before it is ended.) A second `write_list` sends the last words of clients that had to go because
+//!    memory was short, and pings. `reap` frees the slots of connections that were closed.
 //!
 //! What `strace` shows of it (descriptors 8, 9 and 10 are Alice, Bob and Cem; lines are folded here):
 //!
@@ -93,23 +98,25 @@
 //! ```
 //!
 //! One `recvfrom` and three `sendto`: that is all that the kernel is asked for. 60 bytes read into a buffer of 65536
-//! mean that the socket is empty, so nobody asks again. To see it yourself: `strace -s 200 -e trace=network,epoll_wait
+//! mean that the socket is empty, so nobody asks again. To see it yourself: `strace -s 200 -e trace=network,/epoll_p?wait
 //! target/release/parlor`.
 //!
 //! # Why everybody hears one order
 //!
-//! Each member remembers how far it has got the batch of the room that speaks. Before a client gets a line of
-//! its own it is *caught up*: the part of the batch that it has not got is queued first. When another room
-//! speaks, when somebody joins or leaves that room, when the batch has grown to 64 KB, and when all have been
-//! read, the batch is *sealed*: after that, every member has been sent what was said, or has it queued. The
-//! last of these is `write_to_room`. A member for which nothing else waits is written to straight from the
-//! batch; for the others it is queued. So everybody gets the lines in the order in which they were caused.
-//! [`fanout`] begins with an example of three people.
+//! At any time at most one batch is *open* in the whole server: that of the room that was last written to. We say that
+//! this room *speaks*. The outbox of each member knows up to which position of the open batch everything is queued for
+//! it. Before a client gets a line of its own it is *caught up*: the part that it has not got is queued first.
+//!
+//! The batch is *sealed* when another room speaks, when somebody joins or leaves this one, when it has grown to 64 KB,
+//! and when all have been read: after that, every member has been sent what was said, or has it queued. (When all have
+//! been read, that is `write_to_room`: who has nothing else to get is written to straight from the batch.) In the first
+//! three cases the batch is *closed* too, and another one is opened for whoever speaks next. So everybody gets the
+//! lines in the order in which they were caused. [`fanout`] begins with an example of three people.
 //!
 //! # What bounds memory
 //!
 //! - An idle client owns one record ([`Connection`](connection::Connection)) and its entries in the tables,
-//!   no buffer.
+//!   no buffer. Each room that it is in adds up to 230 bytes there, so `--max-rooms` is a bound of memory too.
 //! - Input: at most one line and one read for a client. It is not read from while more than 64 KB, or
 //!   `--max-pending` if that is less, waits of what it has caused itself: its replies, and its own messages
 //!   coming back.
@@ -149,8 +156,9 @@
 //!
 //! The optional parts, each behind the cargo feature of its name. The default build has nothing of them.
 //! `web` and `tls` meet the rest in marked lines (`cfg`) of `server` and what is below it; `cluster` in
-//! marked lines of `server`, `hub`, `connection`, `dispatch`, `chat` and `protocol/disconnect.rs`. Their
-//! options stand with the others, and `options/parts.rs` says which of them are built in.
+//! marked lines of `server`, `hub`, `connection`, `dispatch`, `chat` and `protocol/disconnect.rs`. A little that only
+//! they need is always there, because the lines would not be fewer without it: pings, the work list of handshakes, and
+//! counters for each action. Their options stand with the others, and `options/parts.rs` says which of them are built in.
 //!
 //! - `web`: the page, WebSocket, health and metrics. WebSocket is one more [`Transport`](transport::Transport).
 //! - `tls`: likewise; it stands between a socket and the lines.
@@ -161,11 +169,12 @@
 //!
 //! - Between two polls nothing blocks. The cost of a turn depends on what happened in it, not on how many
 //!   clients are connected. There are two rare walks over all clients: `free_memory`, when `--max-memory` is
-//!   passed, and `names_have_gone`, when the last of many large rooms' names has gone. SIGUSR1, a
+//!   passed, and `settle_after_long_names`, when the last of many long room names has gone. SIGUSR1, a
 //!   scrape of the metrics and the stop look at all clients too, and so does a node that loses its cluster.
 //! - A turn has a bound of about 100 ms ([`budget`]). Writes that are left go first in the next turn, and
 //!   nobody is read in it. Requests that are left keep their place.
-//! - An edge-triggered poll says a thing once. Whoever stops before the kernel has said `WouldBlock` is remembered.
+//! - An edge-triggered poll says a thing once. Whoever stops before the kernel has said that there is no more
+//!   (`WouldBlock`, or a read shorter than its buffer) is remembered.
 //! - Nothing is removed while anything is walked: it is marked, and removed at the end of the turn.
 //! - No input, no error of a socket and no shortage of descriptors panics, spins or stops the loop.
 //!
@@ -175,7 +184,7 @@
 //!
 //! 1. **Break the order.** Take the call of `catch_up` out of [`Fanout::reply`](fanout::Fanout::reply). Say
 //!    first who will hear what too early, then run the tests. One of the two finds it; why not the other? The
-//!    other call, in [`Fanout::say`](fanout::Fanout::say), comes too late: the reply is queued by then.
+//!    second call in [`Fanout::say`](fanout::Fanout::say), comes too late: the reply is queued by then.
 //!    Begin with the example at the head of `src/fanout.rs`.
 //! 2. **Count something.** Let `--stats` and SIGUSR1 also tell the longest text that was sent. Begin with
 //!    [`RequestCounters`](dispatch::RequestCounters) in `src/dispatch.rs` and its way to the log, `src/hub/report.rs`.

@@ -45,13 +45,13 @@ pub enum Received {
 pub enum End {
     /// The peer has closed its sending side.
     Closed,
-    /// The peer has said that it is done (a Close frame, close_notify). Bytes may still come, which mean nothing.
+    /// The peer has said that it is done, as TLS does with close_notify. Bytes may still come, which mean nothing.
     Goodbye,
     /// The peer has closed its sending side where it should have said first that it is done. An unfinished last line
     /// does not count.
     Truncated,
-    /// The peer has said that it is done, or has broken the transport's rules, where messages have ends of their own: what
-    /// has come of an unfinished last one does not count. Bytes may still come, which mean nothing.
+    /// As [`End::Goodbye`], but what has come of an unfinished last message does not count. Each end of a WebSocket is
+    /// of this kind: a Close frame, or a peer that has broken the rules.
     Broken,
 }
 

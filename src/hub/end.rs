@@ -1,4 +1,15 @@
 //! How a connection ends: by itself, by the server's decision, or with the server.
+//!
+//! ```text
+//! Active --its input has ended--> Finishing --all is out--> Closed --end of the turn--> the slot is free
+//!   |                                 |                        ^
+//!   | the server has ended it         | TLS and WebSocket      | the peer's end, or 5 seconds
+//!   v                                 v said goodbye first     |
+//!   +---------------------------> Lingering -------------------+
+//! ```
+//!
+//! An error of the socket leads to Closed from anywhere; when only writing has failed, what the client had sent is
+//! executed first. A client in Finishing that takes nothing for a minute is given up.
 
 use std::time::Duration;
 
@@ -130,7 +141,7 @@ impl<T: Transport> Hub<T> {
             }
             (Phase::Lingering { until, .. }, Some(stop_at)) => {
                 let patience = if self.options.drain.is_zero() { Duration::ZERO } else { CLOSE_AFTER_STOP };
-                // One that lingered before has what is left of its time.
+                // One that lingered before the stop (its `until` is earlier) has no more than what is left of its time.
                 let enough = self.now.min(stop_at) + patience;
                 *until = if *until < stop_at { enough.min(*until) } else { enough };
                 self.enter_deadline(client);
@@ -200,7 +211,9 @@ impl<T: Transport> Hub<T> {
             connections.get(client as usize).is_some_and(|connection| connection.entered_for == at)
         });
         self.dispatch.fanout.shrink(connections.capacity());
-        if self.dispatch.chat.names_have_gone() | self.burst_is_over() {
+        // Both are asked, always: each notes how far it is.
+        let names = self.dispatch.chat.settle_after_long_names();
+        if self.advance_burst() || names {
             // What is kept for its next use may lie above all that has been freed.
             self.spare_input = None;
             self.scratch = Scratch::default();
@@ -211,7 +224,7 @@ impl<T: Transport> Hub<T> {
 
     /// Whether much has waited, and nearly nothing does any more. It says so three times: when that is so first, when
     /// nothing waits at all, and a few turns later. What goes last may lie above everything else.
-    fn burst_is_over(&mut self) -> bool {
+    fn advance_burst(&mut self) -> bool {
         let waiting = self.memory.bytes();
         let (burst, is_over) = match self.burst {
             _ if waiting > BURST_BYTES => (Burst::Waits, false),
@@ -364,7 +377,7 @@ impl<T: Transport> Hub<T> {
             if !self.has_little_memory() {
                 return;
             }
-            // One that lingered already has been told.
+            // One that lingers is no client: `disconnect` passes it over, so it is closed if it holds much.
             self.close_if_long(client);
             self.disconnect(client, DisconnectReason::OutOfMemory);
             self.dispatch.fanout.end_of_flush(&self.dispatch.chat);
@@ -390,7 +403,8 @@ impl<T: Transport> Hub<T> {
         }
     }
 
-    /// Stops: nobody is read from any more, everybody gets what waits and a last line, for at most `--drain`.
+    /// Stops: nothing more is executed. Everybody gets what waits and a last line, for at most `--drain`, and has
+    /// a second more to close.
     pub fn stop(&mut self, now: Duration) {
         self.now = now.into();
         let asked_at = self.now;

@@ -21,7 +21,7 @@ const LINES_PER_TURN: usize = 1024;
 const DISCARD_BYTES_MAX: u32 = 16 << 20;
 
 /// `--rate`: as many requests as are allowed in this time may come at once.
-const BURST: Duration = Duration::from_secs(2);
+const RATE_TOLERANCE: Duration = Duration::from_secs(2);
 
 /// Why a client's reading ends for this turn.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,15 +34,15 @@ enum Stop {
     Throttled,
     /// This is no client of ours.
     Foreign(Foreign),
-    /// Its request waits for an answer of the engine that joins several nodes.
+    /// Its request waits for an answer of the Redis that joins several nodes.
     #[cfg(feature = "cluster")]
     Asked,
 }
 
 impl<T: Transport> Hub<T> {
     /// Reads from those that are ready, in order, until what they ask for is enough for one turn: first from those who
-    /// may want little, each of whom has an equal share of the turn, and then from those who are known to want more.
-    /// How much a request costs is seen only afterwards, so it cannot be the other way round.
+    /// may want little, each of whom has an equal share of the turn, and then from those who are known to want more,
+    /// each of whom may take what is left of it. How much a request costs is seen only afterwards, so it cannot be the other way round.
     pub(super) fn read_ready(&mut self) {
         // Whoever is put on a list from here on is read from in the next turn at the earliest, behind all who
         // are on that list by then.
@@ -324,13 +324,13 @@ impl<T: Transport> Hub<T> {
     }
 
     /// `--rate` as a clock that each request puts forward: when the client may go on. (A token bucket, in the
-    /// form that is known as GCRA: `paid_until` is its theoretical arrival time, [`BURST`] its tolerance.)
+    /// form that is known as GCRA: `paid_until` is its theoretical arrival time, [`RATE_TOLERANCE`] its tolerance.)
     pub(super) fn throttled_until(&self, client: ClientId) -> Moment {
         let (Some(cost), Some(connection)) = (self.request_cost(), self.connections.get(client as usize))
         else {
             return Moment::default();
         };
-        (connection.paid_until.max(self.now) + cost).before(BURST)
+        (connection.paid_until.max(self.now) + cost).before(RATE_TOLERANCE)
     }
 
     fn pay(&mut self, client: ClientId) {

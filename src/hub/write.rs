@@ -77,9 +77,10 @@ impl<T: Transport> Hub<T> {
             Writing::Failed | Writing::Finished => {
                 let was_held_back = connection.reading == Reading::HeldBack;
                 self.dispatch.fanout.release(client);
-                return if was_held_back {
-                    self.resume(client)
-                };
+                if was_held_back {
+                    self.resume(client);
+                }
+                return;
             }
             // Blocked, but about to be ended: one more try. Its socket may have room again, and only the next
             // poll would say so.
@@ -157,7 +158,7 @@ impl<T: Transport> Hub<T> {
     pub(super) fn close_if_done(&mut self, client: ClientId) {
         let Some(connection) = self.connections.get_mut(client as usize) else { return };
         let waits = self.dispatch.fanout.waiting(client).is_some_and(|outbox| !outbox.is_empty());
-        if waits || connection.transport.held() > 0 && connection.writing != Writing::Finished {
+        if waits || (connection.transport.held() > 0 && connection.writing != Writing::Finished) {
             return;
         }
         let reason = match connection.phase {
