@@ -52,10 +52,19 @@ impl Add<Duration> for Moment {
     }
 }
 
+/// There is room for so many from the start.
+const RESERVED: usize = 1024;
+
 /// The heap.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Deadlines {
     heap: BinaryHeap<Reverse<(Moment, ClientId)>>,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Deadlines { heap: BinaryHeap::with_capacity(RESERVED) }
+    }
 }
 
 impl Deadlines {
@@ -81,7 +90,7 @@ impl Deadlines {
     pub fn sweep(&mut self, live: usize, is_live: impl Fn(Moment, ClientId) -> bool) {
         if self.heap.len() > 2 * live + 64 {
             self.heap.retain(|&Reverse((at, client))| is_live(at, client));
-            self.heap.shrink_to(2 * live + 64);
+            self.heap.shrink_to(RESERVED.max(2 * live + 64));
         }
     }
 }

@@ -59,6 +59,10 @@ const CROWD: usize = 16;
 /// There is room for so many connections from the start, if so many may come: no pause of growth up to here.
 const RESERVED_CONNECTIONS_MAX: usize = 32_768;
 
+/// Lists of connections have room for so many from the start. So they lie low in memory, and as a rule stay there: a
+/// list that grows while much waits would lie above all that, and keep it from going back to the system.
+const RESERVED_LISTED: usize = 1024;
+
 /// What an [observer](Hub::observe) is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notice {
@@ -132,11 +136,11 @@ impl<T: Transport> Hub<T> {
             now: Moment::default(),
             clients: 0,
             clients_at: HashMap::new(),
-            ready: VecDeque::new(),
-            ready_again: VecDeque::new(),
-            lingering: VecDeque::new(),
+            ready: VecDeque::with_capacity(RESERVED_LISTED),
+            ready_again: VecDeque::with_capacity(RESERVED_LISTED),
+            lingering: VecDeque::with_capacity(RESERVED_LISTED),
             lingering_len: 0,
-            closed: Vec::new(),
+            closed: Vec::with_capacity(RESERVED_LISTED),
             writes_are_left: false,
             burst: end::Burst::default(),
             stop_at: None,

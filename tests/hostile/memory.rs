@@ -189,6 +189,29 @@ fn after_a_storm_of_connections_memory_is_given_back() {
     witness.nothing_more();
 }
 
+/// They come one by one, so that what the server keeps meanwhile lies among them.
+#[test]
+fn after_long_names_of_rooms_memory_is_given_back() {
+    let mut host = Host::serve(&[]);
+    host.connect().join("room");
+    host.eventually_counts(0, 0, 0);
+    let before = host.parlor.resident_bytes();
+    let mut clients: Vec<Client> = Vec::new();
+    for index in 0..20 {
+        let mut client = host.connect();
+        for number in 0..128 {
+            client.join(format!("{index} {number} {}", "x".repeat(60_000)));
+        }
+        clients.push(client);
+    }
+    let during = host.parlor.resident_bytes();
+    assert!(during > before + 140 * MIB, "{before} bytes before, {during} during");
+    drop(clients);
+    host.eventually_counts(0, 0, 0);
+    let after = host.parlor.resident_bytes();
+    assert!(after < before + 8 * MIB, "{before} bytes before, {during} during, {after} after");
+}
+
 /// How many descriptors this process may have.
 fn descriptors() -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
