@@ -129,6 +129,10 @@ impl<T: Transport> Hub<T> {
         if waiting.is_empty() {
             log::info!("nothing waits for any client");
         }
+        let names = self.dispatch.chat.long_name_bytes();
+        if names > 0 {
+            log::info!("long names of rooms take {names} bytes of what is said to wait");
+        }
         let mut addresses = std::collections::HashMap::new();
         for (_, connection) in self.connections.iter().filter(|(_, connection)| connection.is_client()) {
             let address = connection.peer.ip().map(crate::ip_key::IpKey::from);

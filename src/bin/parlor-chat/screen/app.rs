@@ -339,8 +339,9 @@ impl App {
     }
 
     fn enter(&mut self) {
+        // Whatever comes of it is to be seen.
+        self.help = None;
         if self.input.text().is_empty() {
-            self.help = None;
             if let Connection::Lost { next_try } = &mut self.connection {
                 *next_try = Instant::now();
             }
@@ -388,7 +389,6 @@ impl App {
     }
 
     fn say(&mut self, text: String) {
-        self.help = None;
         self.pane_mut().scroll_to_end();
         if let Some(room) = self.pane().room.clone() {
             self.client.request(Request::Send { room, text });

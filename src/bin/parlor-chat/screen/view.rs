@@ -242,9 +242,9 @@ fn draw_bar(frame: &mut Frame, app: &App, look: Look, area: Rect) {
             format!(" send {} lines to {title}? y/n", lines.len())
         }
     } else if app.help.is_some() && width < 40 {
-        "help: Esc to close".into()
+        "help: Enter closes".into()
     } else if app.help.is_some() {
-        " help: page keys scroll, Esc closes".into()
+        " help: page keys scroll, Enter or Esc closes".into()
     } else {
         state(app, width)
     };
