@@ -256,6 +256,9 @@ fn texts_reach_the_page_as_text() {
     browser.type_into("#text", ENTER);
     browser.wait("document.getElementById('send-error').textContent.includes('too long')");
     assert_eq!(browser.value("document.getElementById('text').value.length"), 200_000);
+    // The word goes when one begins to change the text.
+    browser.type_into("#text", "y");
+    browser.wait("document.getElementById('send-error').textContent === ''");
     is_clean(&browser, &house);
 }
 
@@ -315,6 +318,19 @@ fn a_server_that_goes_and_comes_back_costs_nothing_on_the_screen() {
     browser.click("#rooms li:last-child button");
     browser.wait(&mark);
     sees(&browser, "Bob", "in the other room");
+    // A room in which nobody looks keeps the latest messages, and says that there were more.
+    for number in 0..600 {
+        say(&mut bob, "x", &format!("flood {number}"));
+    }
+    browser.wait("document.title.startsWith('(600) ')");
+    browser.click("#rooms li:first-child button");
+    browser.wait("document.getElementById('more').textContent.includes('600 new messages')");
+    browser.wait("document.querySelector('.log:not([hidden]) .divider + .note').textContent.startsWith('More messages')");
+    sees(&browser, "Bob", "flood 599");
+    // A page that is loaded again in the same tab is in the same rooms.
+    browser.run("location.reload()", json!([]));
+    browser
+        .wait("document.querySelectorAll('#rooms li').length === 2 && document.title.startsWith('\\u2068x')");
 
     // What the browser itself says of a server that is not there is all that the console has.
     let console = browser.console();
@@ -391,6 +407,11 @@ fn a_phone_and_a_keyboard_are_enough() {
     browser.wait(LAST_IS_SEEN);
     // Nothing is wider than the screen.
     assert_eq!(browser.value("document.documentElement.scrollWidth"), 320);
+
+    // From anywhere back to the field.
+    browser.run(&format!("{LOG}.focus()"), json!([]));
+    browser.press(ESCAPE);
+    browser.wait("document.activeElement.id === 'text'");
 
     // Another room, and back.
     browser.run("document.getElementById('add').focus()", json!([]));

@@ -163,7 +163,7 @@ async function join(room) {
   room.joined = true;
   if (!room.lostAt) {
     room.addNote('You are in this room. Earlier messages are not kept. To invite others, give them the address of this page.');
-    if (/^-?\d+$/.test(room.name)) room.addNote('Other programs may have a room with this number. That is another room.');
+    if (/^-?\d+$/.test(room.name)) room.addNote(`Programs that join the number ${room.name} are in another room than this one.`);
   } else {
     const times = [room.lostAt, new Date()].map((time) => time.toLocaleTimeString());
     room.addNote(`Messages may be missing here, from ${times[0]} to ${times[1]}: the connection was lost.`);

@@ -32,7 +32,6 @@ export class Room {
   #divider = note('New messages', 'divider');
   #isDivided = false;
   #anchor = null;
-  #top = 0;
   #height = 0;
   #changed;
 
@@ -68,8 +67,9 @@ export class Room {
 
   #wait(entry) {
     this.#waiting.push(entry);
+    if (this.#waiting.length <= KEPT) return;
     const [{ at }] = this.#waiting;
-    if (this.#waiting.length > KEPT) this.#waiting.splice(0, 2, { note: 'More messages came here than are kept.', at });
+    this.#waiting.splice(0, 2, { note: 'More messages came here than are kept.', at, isUnread: true });
   }
 
   show() {
@@ -150,7 +150,6 @@ export class Room {
       body.classList.remove('folded');
       button.remove();
       this.log.focus({ preventScroll: true });
-      this.following = false;
       this.#look();
     });
     return button;
@@ -167,18 +166,15 @@ export class Room {
     } else {
       log.scrollTop = log.scrollHeight;
     }
-    this.#top = log.scrollTop;
     this.#height = log.clientHeight;
-    this.#look(this.unread > 0);
+    this.#look();
   }
 
-  /** Finds out where one is. Whoever moves up, however little, does not follow any longer. */
-  #look(isElsewhere = false) {
+  /** Finds out where one is: at the end, and follows it from then on, or further up. */
+  #look() {
     const { log } = this;
     if (log.clientHeight === 0) return;
-    const isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < NEAR;
-    this.following = isAtEnd || (this.following && !isElsewhere && log.scrollTop >= this.#top);
-    this.#top = log.scrollTop;
+    this.following = log.scrollHeight - log.scrollTop - log.clientHeight < NEAR;
     if (this.following && !document.hidden) {
       this.unread = 0;
       this.#isDivided = false;
@@ -188,8 +184,9 @@ export class Room {
   }
 
   #firstSeen() {
-    const row = [...this.log.children].find((row) => row.offsetTop + row.offsetHeight > this.#top);
-    return row && { row, offset: this.#top - row.offsetTop };
+    const { scrollTop, children } = this.log;
+    const row = [...children].find((row) => row.offsetTop + row.offsetHeight > scrollTop);
+    return row && { row, offset: scrollTop - row.offsetTop };
   }
 }
 
