@@ -327,8 +327,10 @@ fn a_server_that_goes_and_comes_back_costs_nothing_on_the_screen() {
     browser.wait("document.getElementById('more').textContent.includes('600 new messages')");
     browser.wait("document.querySelector('.log:not([hidden]) .divider + .note').textContent.startsWith('More messages')");
     sees(&browser, "Bob", "flood 599");
-    // A page that is loaded again in the same tab is in the same rooms.
+    // A page that is loaded again in the same tab, as phones do it, is in the same rooms and has the unsent text.
+    browser.type_into("#text", "half a text");
     browser.run("location.reload()", json!([]));
+    browser.wait("document.getElementById('text').value === 'half a text'");
     browser
         .wait("document.querySelectorAll('#rooms li').length === 2 && document.title.startsWith('\\u2068x')");
 

@@ -136,6 +136,7 @@ function connect() {
 function open(name) {
   if (!rooms.has(name)) {
     const room = new Room(name, changed);
+    room.draft = store.get('sessionStorage', `draft in ${name}`) ?? '';
     rooms.set(name, room);
     $('logs').prepend(room.log);
     $('rooms').append(room.item);
@@ -281,7 +282,9 @@ function refuse(room, why) {
 
 function setDraft(room, text) {
   room.draft = text;
-  if (room === active) $('text').value = text;
+  store.set('sessionStorage', `draft in ${room.name}`, text);
+  // The place where one writes would move.
+  if (room === active && $('text').value !== text) $('text').value = text;
 }
 
 /** Not with a finger: a keyboard would cover half of the screen. */
@@ -333,7 +336,7 @@ on('more', 'click', () => {
 });
 // The field keeps the focus, and a phone its keyboard.
 for (const id of ['send', 'more']) on(id, 'mousedown', (event) => event.preventDefault());
-on('text', 'input', () => { active.draft = $('text').value; refuse(active, ''); });
+on('text', 'input', () => { setDraft(active, $('text').value); refuse(active, ''); });
 on('text', 'keydown', (event) => {
   // Enter may also end the choice of a Japanese or Chinese word, which Safari tells by its code alone.
   if (event.key === 'Enter' && !event.shiftKey && !event.isComposing && event.keyCode !== 229) {
