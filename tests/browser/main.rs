@@ -16,6 +16,16 @@ use webdriver::{Browser, Driver};
 const LOG: &str = "document.querySelector('.log:not([hidden])')";
 const ENTER: &str = "\u{e007}";
 const TAB: &str = "\u{e004}";
+const ESCAPE: &str = "\u{e00c}";
+/// Shift and Enter, in a text that is typed.
+const LINE_END: &str = "\u{e008}\u{e007}\u{e000}";
+
+/// The newest message is seen whole, and nothing says that there is more.
+const LAST_IS_SEEN: &str = "(() => {
+    const last = [...document.querySelectorAll('.log:not([hidden]) .message')].at(-1).getBoundingClientRect();
+    const field = document.getElementById('composer').getBoundingClientRect();
+    return last.bottom <= field.top && last.top > 0 && field.bottom <= innerHeight && document.getElementById('more').hidden;
+})()";
 
 /// Browsers are large: one test at a time.
 fn alone() -> MutexGuard<'static, ()> {
@@ -201,6 +211,36 @@ fn texts_reach_the_page_as_text() {
     let links = "[...document.querySelectorAll('.body a')].map((link) => [link.href, link.rel, link.target])";
     assert_eq!(browser.value(links), json!([["https://a.example/b_(c)", "noopener noreferrer", "_blank"]]));
 
+    // No name before the host, however many slashes stand before it.
+    for (number, text) in [
+        "https:///bank.example@evil.example/",
+        "https:bank.example@evil.example/",
+        "https://bank.example:x@evil.example/",
+    ]
+    .iter()
+    .enumerate()
+    {
+        say(&mut mallory, "x", &format!("{text} {number}"));
+        sees(&browser, author, &format!("{text} {number}"));
+    }
+    assert_eq!(browser.value("document.querySelectorAll('.body a').length"), 1);
+    // What stands around links, in other languages, too.
+    let text = "\u{201e}http://d.example/1\u{201c} \u{ab}http://d.example/2\u{bb} \u{770b}http://d.example/3\u{3002}\u{597d} \
+                \u{ff08}http://d.example/4\u{ff09} http://d.example/5\u{2026}";
+    say(&mut mallory, "x", text);
+    sees(&browser, author, text);
+    let links = "[...document.querySelectorAll('.body a')].slice(1).map((link) => link.href)";
+    let wanted: Vec<_> = (1..=5).map(|number| format!("http://d.example/{number}")).collect();
+    assert_eq!(browser.value(links), json!(wanted));
+
+    // A link to a room of this server opens it here: in another tab one would be in one's own way.
+    say(&mut mallory, "x", &format!("come to {}#garden%20shed", house.url()));
+    browser.wait("document.querySelectorAll('.body a').length === 7");
+    browser.click(".message:last-child a");
+    browser.wait("document.getElementById('room-name').textContent === 'garden shed'");
+    assert_eq!(browser.value("document.querySelectorAll('#rooms li').length"), 2);
+    browser.click("#rooms li:first-child button");
+
     // A long text is all there, but does not take all the room.
     let long = "0123456789".repeat(1000);
     say(&mut mallory, "x", &long);
@@ -216,6 +256,9 @@ fn texts_reach_the_page_as_text() {
     browser.type_into("#text", ENTER);
     browser.wait("document.getElementById('send-error').textContent.includes('too long')");
     assert_eq!(browser.value("document.getElementById('text').value.length"), 200_000);
+    // The word goes when one begins to change the text.
+    browser.type_into("#text", "y");
+    browser.wait("document.getElementById('send-error').textContent === ''");
     is_clean(&browser, &house);
 }
 
@@ -275,6 +318,21 @@ fn a_server_that_goes_and_comes_back_costs_nothing_on_the_screen() {
     browser.click("#rooms li:last-child button");
     browser.wait(&mark);
     sees(&browser, "Bob", "in the other room");
+    // A room in which nobody looks keeps the latest messages, and says that there were more.
+    for number in 0..600 {
+        say(&mut bob, "x", &format!("flood {number}"));
+    }
+    browser.wait("document.title.startsWith('(600) ')");
+    browser.click("#rooms li:first-child button");
+    browser.wait("document.getElementById('more').textContent.includes('600 new messages')");
+    browser.wait("document.querySelector('.log:not([hidden]) .divider + .note').textContent.startsWith('More messages')");
+    sees(&browser, "Bob", "flood 599");
+    // A page that is loaded again in the same tab, as phones do it, is in the same rooms and has the unsent text.
+    browser.type_into("#text", "half a text");
+    browser.run("location.reload()", json!([]));
+    browser.wait("document.getElementById('text').value === 'half a text'");
+    browser
+        .wait("document.querySelectorAll('#rooms li').length === 2 && document.title.startsWith('\\u2068x')");
 
     // What the browser itself says of a server that is not there is all that the console has.
     let console = browser.console();
@@ -348,17 +406,14 @@ fn a_phone_and_a_keyboard_are_enough() {
     expect(&mut bob, "lobby", "A", "hi");
     sees(&browser, "A", "hi");
 
-    // Nothing is wider than the screen, and the newest message is seen, also when the phone's keyboard has come up.
-    let last_is_seen =
-        "(() => { const last = [...document.querySelectorAll('.message')].at(-1).getBoundingClientRect();
-        const field = document.getElementById('composer').getBoundingClientRect();
-        return last.bottom <= field.top && last.top > 0 && field.bottom <= innerHeight; })()";
-    browser.wait(last_is_seen);
+    browser.wait(LAST_IS_SEEN);
+    // Nothing is wider than the screen.
     assert_eq!(browser.value("document.documentElement.scrollWidth"), 320);
-    browser.resize(320, 290);
-    browser.wait(&format!("innerHeight === 290 && {last_is_seen}"));
-    browser.resize(320, 568);
-    browser.wait(&format!("innerHeight === 568 && {last_is_seen}"));
+
+    // From anywhere back to the field.
+    browser.run(&format!("{LOG}.focus()"), json!([]));
+    browser.press(ESCAPE);
+    browser.wait("document.activeElement.id === 'text'");
 
     // Another room, and back.
     browser.run("document.getElementById('add').focus()", json!([]));
@@ -366,10 +421,157 @@ fn a_phone_and_a_keyboard_are_enough() {
     browser.wait("document.activeElement.id === 'join-room'");
     ["n", "e", "w", ENTER].iter().for_each(|key| browser.press(key));
     browser.wait("document.getElementById('room-name').textContent === 'new'");
-    browser.wait("document.querySelectorAll('#rooms [aria-current]').length === 1");
+    browser.wait("document.querySelectorAll('#rooms [aria-current=true]').length === 1");
     browser.run("document.querySelector('#rooms button').focus()", json!([]));
     browser.press(ENTER);
     browser.wait("document.getElementById('room-name').textContent === 'lobby'");
     sees(&browser, "A", "hi");
     is_clean(&browser, &house);
+}
+
+#[test]
+fn there_is_no_way_past_the_dialog_at_the_door() {
+    let _alone = alone();
+    let Some(driver) = Driver::start() else { return };
+    let house = House::open();
+    let browser = driver.browser();
+    let mut bob = house.client("Bob", &["x"]);
+    browser.visit(&format!("{}#x", house.url()));
+    browser.wait("document.getElementById('welcome').open");
+    [ESCAPE, ESCAPE, ESCAPE].iter().for_each(|key| browser.press(key));
+    browser.wait("document.getElementById('welcome').open");
+    // Blanks alone are no name, and a name in use is none either.
+    browser.type_into("#nickname", &format!("  {ENTER}"));
+    browser.wait("document.querySelector('#nickname:invalid')");
+    browser.fill("#nickname", "Bob");
+    browser.type_into("#nickname", ENTER);
+    browser.wait("document.getElementById('name-error').textContent.includes('Somebody else has this name')");
+    assert_eq!(browser.value("document.getElementById('status').textContent"), "");
+    [ESCAPE, ESCAPE, ESCAPE].iter().for_each(|key| browser.press(key));
+    enter(&browser, "Anna");
+    write(&browser, "I am in");
+    expect(&mut bob, "x", "Anna", "I am in");
+
+    // Once inside, one may think better of another name.
+    browser.click("#name");
+    browser.wait("document.getElementById('welcome').open");
+    browser.press(ESCAPE);
+    browser.wait("!document.getElementById('welcome').open && document.activeElement.id === 'text'");
+    is_clean(&browser, &house);
+}
+
+/// Whoever stands at the end of a log goes on seeing the newest message, whatever happens to the room that it has.
+#[test]
+fn the_newest_message_is_seen_over_a_keyboard_and_a_high_field() {
+    let _alone = alone();
+    let Some(driver) = Driver::start() else { return };
+    let house = House::open();
+    let browser = driver.browser();
+    browser.cdp("Emulation.setTouchEmulationEnabled", json!({"enabled": true}));
+    browser.resize(360, 640);
+    browser.visit(&format!("{}#x", house.url()));
+    enter(&browser, "Anna");
+    let mut bob = house.client("Bob", &["x"]);
+    let mut news = 0;
+    let mut is_followed = |count: u32| {
+        for _ in 0..count {
+            news += 1;
+            say(&mut bob, "x", &format!("news {news}"));
+        }
+        sees(&browser, "Bob", &format!("news {news}"));
+        browser.wait(LAST_IS_SEEN);
+    };
+    is_followed(60);
+    browser.click("#text");
+    for (width, height) in
+        [(360, 330), (360, 640), (320, 568), (320, 260), (320, 568), (844, 390), (390, 844)]
+    {
+        browser.resize(width, height);
+        browser.wait(&format!("innerWidth === {width} && innerHeight === {height}"));
+        is_followed(1);
+        // Where a keyboard leaves little, what is not needed for writing makes room.
+        let is_low = browser.value("document.getElementById('head').offsetHeight === 0");
+        assert_eq!(is_low, height < 416, "{width}x{height}");
+    }
+    let height = "document.getElementById('text').offsetHeight";
+    let low = browser.value(height).as_u64().unwrap();
+    for line in 1..=4 {
+        browser.type_into("#text", &format!("a{LINE_END}b"));
+        is_followed(1);
+        assert!(browser.value(height).as_u64().unwrap() > low, "line {line}");
+    }
+    browser.type_into("#text", &"and a text that wraps ".repeat(10));
+    is_followed(1);
+    browser.type_into("#text", ENTER);
+    browser.wait("document.getElementById('text').value === ''");
+    browser.wait(LAST_IS_SEEN);
+    assert_eq!(browser.value(height).as_u64().unwrap(), low);
+
+    // To move up, however little, is to stay there.
+    browser.run(&format!("{LOG}.scrollTop -= 30"), json!([]));
+    browser.wait("!document.getElementById('more').hidden");
+    browser.click("#more");
+    browser.wait(LAST_IS_SEEN);
+    // The button has not taken the focus from the field, which would have closed the keyboard.
+    assert_eq!(browser.value("document.activeElement.id"), "text");
+
+    // A low window that has no keyboard in it, such as a large page on a small screen, keeps all its controls.
+    browser.cdp("Emulation.setTouchEmulationEnabled", json!({"enabled": false}));
+    browser.resize(683, 330);
+    browser.click("#leave");
+    browser.wait("document.querySelectorAll('#rooms li').length === 0");
+    is_clean(&browser, &house);
+}
+
+#[test]
+fn a_message_that_is_under_way_for_long_is_told() {
+    let _alone = alone();
+    let Some(driver) = Driver::start() else { return };
+    let house = House::open();
+    let browser = driver.browser();
+    browser.visit(&format!("{}#x", house.url()));
+    enter(&browser, "Anna");
+    let sending = "document.getElementById('sending').textContent";
+    write(&browser, "at once");
+    sees(&browser, "Anna", "at once");
+    assert_eq!(browser.value(sending), "");
+    house.parlor.signal("STOP");
+    write(&browser, "into the void");
+    write(&browser, "and another");
+    browser.wait(&format!("{sending} === 'Sending 2 messages…'"));
+    house.parlor.signal("CONT");
+    browser.wait(&format!("{sending} === ''"));
+    sees(&browser, "Anna", "into the void");
+    sees(&browser, "Anna", "and another");
+    is_clean(&browser, &house);
+}
+
+/// A device that sleeps loses its connection long before it notices.
+#[test]
+fn a_loss_is_told_from_when_something_came_last() {
+    let _alone = alone();
+    let Some(driver) = Driver::start() else { return };
+    let house = House::open();
+    let browser = driver.browser();
+    let clock = |hour: u32| {
+        let script = "window.RealDate ??= Date;
+            const now = new RealDate(2026, 0, 2, arguments[0]).getTime();
+            window.Date = class extends RealDate { constructor(...given) { super(...(given.length ? given : [now])); } };
+            return new Date().toLocaleTimeString();";
+        browser.run(script, json!([hour])).as_str().unwrap().to_string()
+    };
+    browser.visit(&format!("{}#x", house.url()));
+    enter(&browser, "Anna");
+    let before = clock(12);
+    say(&mut house.client("Bob", &[]), "x", "the last word");
+    sees(&browser, "Bob", "the last word");
+    let after = clock(13);
+    let web = house.web.clone();
+    // Without last words.
+    drop(house);
+    let _house = House::open_at(&web);
+    browser.wait(&format!("{LOG}.innerText.includes('Messages may be missing here')"));
+    let note = browser.value("[...document.querySelectorAll('.note')].at(-1).textContent");
+    let note = note.as_str().unwrap();
+    assert!(note.contains(&before) && note.contains(&after), "{note}");
 }

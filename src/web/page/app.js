@@ -3,7 +3,7 @@
 
 import { Connection, Lost, Refused } from './connection.js';
 import { Room } from './room.js';
-import { explained, explainedCode, isolated, wellFormed } from './text.js';
+import { explained, explainedCode, isolated } from './text.js';
 
 const $ = (id) => document.getElementById(id);
 const store = {
@@ -48,10 +48,7 @@ function receive({ room_id, author, text }) {
 function leaveAll(words, code, wasOpen) {
   clearTimeout(nameTimer);
   known = null;
-  for (const room of rooms.values()) {
-    if (room.joined) room.lostAt = new Date();
-    room.joined = false;
-  }
+  for (const room of rooms.values()) if (room.joined) room.lostAt ??= connection.heardAt;
   const why = words ? explained(words) : navigator.onLine ? explainedCode(code, wasOpen) : 'Your device is offline.';
   say(`${why} Trying again…`, 'retry');
   if (isAtDoor) $('name-error').textContent = `${why} Trying again…`;
@@ -74,6 +71,7 @@ async function takeName(wanted = nickname, inDialog = isAtDoor) {
     await connection.request({ action: 'LOGIN NICK', nickname: wanted });
   } catch (error) {
     if (error instanceof Refused) nameRefused(error.message, inDialog);
+    else if (inDialog && !isAtDoor) nameError('The connection was lost. Try it again.');
     return;
   }
   nickname = known = wanted;
@@ -88,10 +86,12 @@ async function takeName(wanted = nickname, inDialog = isAtDoor) {
 
 /** In the dialog one chooses another. Elsewhere it may be one's own lost connection that still has the name: go on trying. */
 function nameRefused(message, inDialog) {
-  if (inDialog) return nameError(explained(message));
-  known = null;
-  if (!message.startsWith('Nickname already in use')) return openWelcome(explained(message));
-  say(`The name ${isolated(nickname)} is still in use, perhaps by your lost connection. Trying again… You can read meanwhile.`, 'other-name');
+  if (!inDialog) known = null;
+  if (inDialog || !message.startsWith('Nickname already in use')) {
+    say('');
+    return inDialog ? nameError(explained(message)) : openWelcome(explained(message));
+  }
+  say(`The name ${isolated(nickname)} is still in use, perhaps by your lost connection or in another tab. Trying again… You can read meanwhile.`, 'other-name');
   const longest = Math.min(15_000, 1000 * 2 ** nameAttempts++);
   nameTimer = setTimeout(takeName, longest * (0.5 + Math.random() / 2));
 }
@@ -115,10 +115,9 @@ function nameError(text) {
 
 /** OK in the dialog, which closes when the server has given the name. Until then one keeps the name that one has. */
 function submitWelcome() {
-  const wanted = wellFormed($('nickname').value.trim());
-  if (!wanted) return;
+  const wanted = typed('nickname');
   $('name-error').textContent = '';
-  if (!$('first-room').hidden) open(wellFormed($('enter-room').value.trim()) || 'lobby');
+  if (!$('first-room').hidden) open(typed('enter-room') || 'lobby');
   $('first-room').hidden = true;
   if (isAtDoor) nickname = wanted;
   if (connection.isOpen) takeName(wanted, true);
@@ -137,6 +136,7 @@ function connect() {
 function open(name) {
   if (!rooms.has(name)) {
     const room = new Room(name, changed);
+    room.draft = store.get('sessionStorage', `draft in ${name}`) ?? '';
     rooms.set(name, room);
     $('logs').prepend(room.log);
     $('rooms').append(room.item);
@@ -164,9 +164,10 @@ async function join(room) {
   room.joined = true;
   if (!room.lostAt) {
     room.addNote('You are in this room. Earlier messages are not kept. To invite others, give them the address of this page.');
+    if (/^-?\d+$/.test(room.name)) room.addNote(`Programs that join the number ${room.name} are in another room than this one.`);
   } else {
     const times = [room.lostAt, new Date()].map((time) => time.toLocaleTimeString());
-    room.addNote(`Messages may be missing here: the connection was lost from ${times[0]} to ${times[1]}.`);
+    room.addNote(`Messages may be missing here, from ${times[0]} to ${times[1]}: the connection was lost.`);
     room.lostAt = null;
   }
   changed();
@@ -177,18 +178,16 @@ function show(room) {
   active = room;
   history.replaceState(null, '', room ? `#${encodeURIComponent(room.name)}` : '#');
   $('empty').hidden = room !== null;
-  $('head').hidden = $('composer').hidden = room === null;
+  $('head').hidden = $('logs').hidden = $('composer').hidden = room === null;
   if (room) {
     $('room-name').textContent = room.name;
     $('room-link').href = location.href;
     $('text').value = room.draft;
     $('send-error').textContent = room.error;
     room.show();
-    room.tab.scrollIntoView({ block: 'nearest', inline: 'nearest' });
-    fitText();
   }
   closeJoin();
-  store.set('sessionStorage', 'rooms', JSON.stringify([...rooms.keys()]));
+  store.set('sessionStorage', 'rooms', [...rooms.keys()].map(encodeURIComponent).join(' '));
   changed();
 }
 
@@ -209,12 +208,11 @@ function remove(room) {
 }
 
 function roomOfLink() {
-  const name = location.hash.slice(1);
-  try {
-    return decodeURIComponent(name);
-  } catch {
-    return name;
-  }
+  return decoded(location.hash.slice(1)).trim();
+}
+
+function decoded(name) {
+  try { return decodeURIComponent(name); } catch { return name; }
 }
 
 // Drawing. Messages are drawn once a frame, counts a few times a second, however many come.
@@ -240,7 +238,7 @@ function count() {
   let total = 0;
   for (const room of rooms.values()) {
     total += room.unread;
-    room.count(room === active);
+    room.count();
   }
   $('own-name').textContent = nickname || 'Choose a nickname';
   document.title = `${total ? `(${total}) ` : ''}${active ? `${isolated(active.name)} – ` : ''}parlor`;
@@ -249,6 +247,8 @@ function count() {
 // Writing
 
 const NOT_NOW = 'This cannot be sent at the moment, see above. Your text stays here.';
+/** A timer for each message that the server has not answered within a second. */
+const late = new Set();
 
 async function send(room, text) {
   if (!text.trim()) return;
@@ -257,14 +257,22 @@ async function send(room, text) {
   refuse(room, '');
   room.toEnd();
   focusText();
+  const timer = setTimeout(() => { late.add(timer); showLate(); }, 1000);
   try {
-    await connection.request({ action: 'SEND MESSAGE', room_id: room.name, text: wellFormed(text) });
+    await connection.request({ action: 'SEND MESSAGE', room_id: room.name, text: text.toWellFormed() });
   } catch (error) {
     setDraft(room, room.draft ? `${text}\n${room.draft}` : text);
     refuse(room, error instanceof Lost
       ? 'The connection was lost while this was on its way. It may have arrived: have a look before you send it again.'
       : explained(error.message));
   }
+  clearTimeout(timer);
+  late.delete(timer);
+  showLate();
+}
+
+function showLate() {
+  $('sending').textContent = late.size === 0 ? '' : late.size === 1 ? 'Sending…' : `Sending ${late.size} messages…`;
 }
 
 function refuse(room, why) {
@@ -274,16 +282,9 @@ function refuse(room, why) {
 
 function setDraft(room, text) {
   room.draft = text;
-  if (room !== active) return;
-  $('text').value = text;
-  fitText();
-}
-
-/** The field is as high as its text; the style sheet says how high at most. */
-function fitText() {
-  const field = $('text');
-  field.style.height = 'auto';
-  field.style.height = `${field.scrollHeight + field.offsetHeight - field.clientHeight}px`;
+  store.set('sessionStorage', `draft in ${room.name}`, text);
+  // The place where one writes would move.
+  if (room === active && $('text').value !== text) $('text').value = text;
 }
 
 /** Not with a finger: a keyboard would cover half of the screen. */
@@ -304,52 +305,58 @@ function closeJoin() {
 }
 
 const on = (id, type, listener) => $(id).addEventListener(type, listener);
+const typed = (id) => $(id).value.trim().toWellFormed();
 const onSubmit = (id, submit) => on(id, 'submit', (event) => { event.preventDefault(); submit(); });
 
 onSubmit('enter', submitWelcome);
 onSubmit('join', () => {
-  const name = wellFormed($('join-room').value.trim());
-  if (!name) return;
+  open(typed('join-room'));
   $('join-room').value = '';
-  open(name);
   focusText();
 });
 onSubmit('composer', () => send(active, $('text').value));
 
 on('name', 'click', () => openWelcome());
 on('other-name', 'click', () => { clearTimeout(nameTimer); openWelcome(); });
-on('retry', 'click', connect);
+on('retry', 'click', () => { connect(); focusText(); });
 on('cancel', 'click', () => $('welcome').close());
-// The attempts at one's old name rest while one thinks of another.
 on('welcome', 'close', () => {
+  // Before one has a name there is nothing behind the dialog, and Escape cannot be forbidden everywhere.
+  if (isAtDoor && known === null) return $('welcome').showModal();
   isAtDoor = false;
+  // The attempts at one's old name rest while one thinks of another.
   if (known === null && connection.isOpen) takeName();
   focusText();
 });
-// Before one has a name there is nothing behind the dialog.
-on('welcome', 'cancel', (event) => { if (isAtDoor) event.preventDefault(); });
 on('add', 'click', () => ($('add').getAttribute('aria-expanded') === 'true' ? closeJoin() : openJoin()));
 on('leave', 'click', () => leave(active));
-on('more', 'click', () => { active.toEnd(); active.log.focus(); });
+on('more', 'click', () => {
+  if (document.activeElement === $('more')) active.log.focus();
+  active.toEnd();
+});
 // The field keeps the focus, and a phone its keyboard.
-on('send', 'mousedown', (event) => event.preventDefault());
-on('text', 'input', () => { active.draft = $('text').value; fitText(); });
+for (const id of ['send', 'more']) on(id, 'mousedown', (event) => event.preventDefault());
+on('text', 'input', () => { setDraft(active, $('text').value); refuse(active, ''); });
 on('text', 'keydown', (event) => {
-  // Enter may also end the choice of a Japanese or Chinese word.
-  if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) {
+  // Enter may also end the choice of a Japanese or Chinese word, which Safari tells by its code alone.
+  if (event.key === 'Enter' && !event.shiftKey && !event.isComposing && event.keyCode !== 229) {
     event.preventDefault();
     send(active, $('text').value);
   }
 });
 
 addEventListener('keydown', (event) => {
+  if (event.key === 'Escape' && !$('welcome').open) focusText();
   if (!event.altKey || !active || !['ArrowUp', 'ArrowDown'].includes(event.key)) return;
   event.preventDefault();
   const all = [...rooms.values()];
   show(all.at((all.indexOf(active) + (event.key === 'ArrowUp' ? -1 : 1)) % all.length));
   focusText();
 });
-addEventListener('hashchange', () => { if (roomOfLink()) open(roomOfLink()); });
+addEventListener('hashchange', () => {
+  if (roomOfLink()) open(roomOfLink());
+  focusText();
+});
 document.addEventListener('visibilitychange', changed);
 
 // A phone's keyboard covers the page without making it smaller; the body follows what can be seen.
@@ -362,12 +369,13 @@ function fitPage() {
 visualViewport?.addEventListener('resize', fitPage);
 visualViewport?.addEventListener('scroll', fitPage);
 fitPage();
+new ResizeObserver(() => active?.showTab()).observe($('rooms'));
 
 // The start
 
 const link = roomOfLink();
 if (nickname) {
-  for (const name of JSON.parse(store.get('sessionStorage', 'rooms') ?? '[]')) open(name);
+  for (const name of (store.get('sessionStorage', 'rooms') ?? '').split(' ')) if (name) open(decoded(name));
   if (link) open(link);
 }
 if (active) connect();

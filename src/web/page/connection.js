@@ -17,6 +17,8 @@ export class Lost extends Error {}
 export class Connection {
   #address;
   #events;
+  /** When something came from the server last. */
+  heardAt = null;
   #socket = null;
   #asked = [];
   #lastWords = '';
@@ -53,7 +55,6 @@ export class Connection {
     this.#socket = socket;
     socket.onopen = () => {
       wasOpen = true;
-      this.#silence = 0;
       this.#events.opened();
     };
     socket.onmessage = (event) => this.#receive(JSON.parse(event.data));
@@ -79,6 +80,7 @@ export class Connection {
 
   #receive(object) {
     this.#silence = 0;
+    this.heardAt = new Date();
     if (object.action === 'RESPONSE') {
       this.#asked.shift()?.resolve();
     } else if (object.action !== 'ERROR') {

@@ -15,7 +15,7 @@ const FULL = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 
 const DAY = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long' });
 
 export class Room {
-  /** The server has us in this room. */
+  /** The server has let us into this room. */
   joined = false;
   /** What was typed here and not sent, and what went wrong here last. */
   draft = '';
@@ -23,7 +23,7 @@ export class Room {
   unread = 0;
   /** One sees the end of the log, and wants to go on doing so. */
   following = true;
-  /** When the line was lost while we were in the room. */
+  /** Since when we may have missed something, because the line was lost. */
   lostAt = null;
 
   #waiting = [];
@@ -32,7 +32,7 @@ export class Room {
   #divider = note('New messages', 'divider');
   #isDivided = false;
   #anchor = null;
-  #top = 0;
+  #height = 0;
   #changed;
 
   /** `changed` is called when counts or the place may have changed. */
@@ -42,7 +42,8 @@ export class Room {
     this.log = element('div', { className: 'log', hidden: true, tabIndex: 0 });
     this.log.setAttribute('role', 'log');
     this.log.setAttribute('aria-label', `Messages in ${name}`);
-    this.log.addEventListener('scroll', () => this.#look(), { passive: true });
+    // While the size is new the browser may have moved the log, and not the user; #keepPlace follows.
+    this.log.addEventListener('scroll', () => this.log.clientHeight === this.#height && this.#look(), { passive: true });
     new ResizeObserver(() => this.#keepPlace()).observe(this.log);
     this.badge = element('span', { className: 'badge', hidden: true });
     this.badge.append('', element('span', { className: 'unseen', textContent: ' unread' }));
@@ -52,13 +53,9 @@ export class Room {
     this.item.append(this.tab);
   }
 
-  get isShown() {
-    return !this.log.hidden;
-  }
-
   /** A message that has just come. It is drawn by the next `draw`. */
   add(author, text, isOwn) {
-    const isRead = isOwn || (this.isShown && this.following && !document.hidden);
+    const isRead = isOwn || (!this.log.hidden && this.following && !document.hidden);
     if (!isRead) this.unread++;
     this.#wait({ author, text, isOwn, isUnread: !isRead, at: new Date() });
   }
@@ -70,25 +67,27 @@ export class Room {
 
   #wait(entry) {
     this.#waiting.push(entry);
-    if (this.#waiting.length > KEPT) this.#waiting.shift();
+    if (this.#waiting.length <= KEPT) return;
+    const [{ at }] = this.#waiting;
+    this.#waiting.splice(0, 2, { note: 'More messages came here than are kept.', at, isUnread: true });
   }
 
   show() {
-    this.#draw();
     this.log.hidden = false;
+    this.draw();
     this.#keepPlace();
+    this.tab.ariaCurrent = 'true';
+    this.showTab();
   }
 
   hide() {
     this.log.hidden = true;
     this.#divider.remove();
+    this.tab.ariaCurrent = null;
   }
 
-  /** Draws what has come, if anybody can see it. Hidden rooms cost nothing but the entries that wait. */
-  draw() {
-    if (!this.isShown || this.#waiting.length === 0) return;
-    this.#draw();
-    this.#keepPlace();
+  showTab() {
+    this.tab.scrollIntoView({ block: 'nearest', inline: 'nearest' });
   }
 
   toEnd() {
@@ -98,14 +97,14 @@ export class Room {
   }
 
   /** Tells the list of rooms what it is to show. */
-  count(isActive) {
+  count() {
     this.badge.hidden = this.unread === 0;
     this.badge.firstChild.data = this.unread > 99 ? '99+' : this.unread;
-    if (isActive) this.tab.setAttribute('aria-current', 'true');
-    else this.tab.removeAttribute('aria-current');
   }
 
-  #draw() {
+  /** Draws what has come. Hidden rooms are not drawn: they cost nothing but the entries that wait. */
+  draw() {
+    if (this.#waiting.length === 0) return;
     const rows = document.createDocumentFragment();
     for (const entry of this.#waiting.splice(0)) {
       const day = DAY.format(entry.at);
@@ -116,22 +115,25 @@ export class Room {
       }
       // Names and times of messages that follow each other closely are shown once.
       const above = (rows.lastElementChild ?? this.log.lastElementChild) === this.#last?.row ? this.#last : null;
-      const goesOn = above !== null && above.author === entry.author && entry.at - above.at < 120_000;
+      const goesOn = above !== null && above.author === entry.author && entry.at - above.at < 60_000;
       const row = entry.note ? note(entry.note, 'note') : this.#message(entry, goesOn);
       if (!entry.note) this.#last = { row, author: entry.author, at: goesOn ? above.at : entry.at };
       rows.append(row);
     }
     this.log.append(rows);
-    const most = this.following ? KEPT : 2 * KEPT;
+    const most = this.following && !this.#isDivided ? KEPT : 2 * KEPT;
     while (this.log.childElementCount > most) this.log.firstElementChild.remove();
-    this.log.firstElementChild?.classList.remove('goes-on');
+    this.log.firstElementChild.classList.remove('goes-on');
+    this.#keepPlace();
   }
 
   #message({ author, text, isOwn, at }, goesOn) {
-    const row = element('div', { className: `message${isOwn ? ' own' : ''}${goesOn ? ' goes-on' : ''}` });
+    const row = element('div', { className: 'message', title: FULL.format(at) });
+    row.classList.toggle('own', isOwn);
+    row.classList.toggle('goes-on', goesOn);
     const name = element('bdi', { className: 'author', textContent: author, title: author });
     name.style.setProperty('--hue', hue(author));
-    const time = element('time', { dateTime: at.toISOString(), textContent: CLOCK.format(at), title: FULL.format(at) });
+    const time = element('time', { dateTime: at.toISOString(), textContent: CLOCK.format(at) });
     const body = element('div', { className: 'body', dir: 'auto' });
     body.append(...withLinks(text));
     row.append(name, time, body);
@@ -148,7 +150,6 @@ export class Room {
       body.classList.remove('folded');
       button.remove();
       this.log.focus({ preventScroll: true });
-      this.following = false;
       this.#look();
     });
     return button;
@@ -156,8 +157,8 @@ export class Room {
 
   /** After the log or its size has changed: one sees what one saw before, or the end, or the first that is new. */
   #keepPlace() {
-    if (!this.isShown) return;
     const { log } = this;
+    if (log.hidden) return;
     if (!this.following) {
       if (this.#anchor) log.scrollTop = this.#anchor.row.isConnected ? this.#anchor.row.offsetTop + this.#anchor.offset : 0;
     } else if (this.unread > 0) {
@@ -165,34 +166,27 @@ export class Room {
     } else {
       log.scrollTop = log.scrollHeight;
     }
-    this.#top = log.scrollTop;
-    this.#look(this.unread > 0);
+    this.#height = log.clientHeight;
+    this.#look();
   }
 
-  /** Finds out where one is. Whoever moves up, however little, does not follow any longer. */
-  #look(isElsewhere = false) {
+  /** Finds out where one is: at the end, and follows it from then on, or further up. */
+  #look() {
     const { log } = this;
-    if (!this.isShown || log.clientHeight === 0) return;
-    const isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < NEAR;
-    this.following = isAtEnd || (this.following && !isElsewhere && log.scrollTop >= this.#top);
-    this.#top = log.scrollTop;
+    if (log.clientHeight === 0) return;
+    this.following = log.scrollHeight - log.scrollTop - log.clientHeight < NEAR;
     if (this.following && !document.hidden) {
       this.unread = 0;
       this.#isDivided = false;
     }
-    this.#anchor = this.#firstSeen();
+    this.#anchor = this.following ? null : this.#firstSeen();
     this.#changed();
   }
 
   #firstSeen() {
-    const rows = this.log.children;
-    let [low, high] = [0, rows.length - 1];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (rows[middle].offsetTop + rows[middle].offsetHeight > this.#top) high = middle;
-      else low = middle + 1;
-    }
-    return rows[low] && { row: rows[low], offset: this.#top - rows[low].offsetTop };
+    const { scrollTop, children } = this.log;
+    const row = [...children].find((row) => row.offsetTop + row.offsetHeight > scrollTop);
+    return row && { row, offset: scrollTop - row.offsetTop };
   }
 }
 

@@ -1,8 +1,8 @@
 // Names, texts and the server's words, made ready to be shown. Nothing here makes HTML out of what others have written.
 
 // A link ends at white space, at a character that would let it pass for another one (controls, direction marks), and at
-// what usually stands around links.
-const LINK = /\bhttps?:\/\/[^\s<>"\p{Cc}\p{Cf}]+/giu;
+// what usually stands around links: quotation marks, and the brackets and stops of Chinese and Japanese.
+const LINK = /\bhttps?:\/\/[^\s<>"“”„‟«»‹›「」『』【】（）、。，；：！？\p{Cc}\p{Cf}]+/giu;
 
 /** The nodes for a text: plain text, and what looks like a web address as a link. */
 export function withLinks(text) {
@@ -11,9 +11,13 @@ export function withLinks(text) {
   for (const { 0: match, index } of text.matchAll(LINK)) {
     const address = withoutPunctuation(match);
     // An address with a user's name in it (https://bank.example@elsewhere.example) mostly wants to deceive.
-    if (!URL.canParse(address) || /^https?:\/\/[^/?#]*@/i.test(address)) continue;
+    const url = URL.parse(address);
+    if (!url || url.username || url.password) continue;
     const link = document.createElement('a');
-    Object.assign(link, { href: address, textContent: address, target: '_blank', rel: 'noopener noreferrer' });
+    Object.assign(link, { href: url, textContent: address, rel: 'noopener noreferrer' });
+    // A link to a room of this page's opens it here. In another tab one would be in one's own way.
+    const [here, there] = [location, url].map(({ href }) => href.split('#')[0]);
+    if (here !== there || !url.hash) link.target = '_blank';
     nodes.push(text.slice(shown, index), link);
     shown = index + address.length;
   }
@@ -25,7 +29,7 @@ export function withLinks(text) {
 function withoutPunctuation(address) {
   let open = address.split('(').length - address.split(')').length;
   let end = address.length;
-  while (end > 0 && `.,;:!?'*_)]}`.includes(address[end - 1])) {
+  while (end > 0 && `.,;:!?'’…*_)]}`.includes(address[end - 1])) {
     if (address[end - 1] === ')' && open++ >= 0) break;
     end--;
   }
@@ -42,11 +46,6 @@ export function hue(name) {
 /** A name between other words, where there are no elements to keep its writing direction to itself. */
 export function isolated(name) {
   return `\u2068${name.replace(/[\u202a-\u202e\u2066-\u2069]/g, '')}\u2069`;
-}
-
-/** What the server cannot take is half a character; it becomes U+FFFD. */
-export function wellFormed(text) {
-  return text.toWellFormed?.() ?? text.replace(/\p{Cs}/gu, '\ufffd');
 }
 
 const WORDS = {
@@ -69,16 +68,8 @@ export function explained(message) {
   return WORDS[message.split(':')[0]] ?? `The server says: ${message}.`;
 }
 
-const CODES = {
-  1001: 'The server has gone away.',
-  1002: 'The server did not understand this page. Reload it.',
-  1003: 'The server did not understand this page. Reload it.',
-  1007: 'The server did not understand this page. Reload it.',
-  1008: 'The server closed the connection.',
-  1013: 'The server has no room at the moment.',
-};
-
 /** Why the connection has ended, by its Close code, where there were no last words. */
 export function explainedCode(code, wasOpen) {
-  return CODES[code] ?? (wasOpen ? 'The connection was lost.' : 'The server cannot be reached.');
+  if ([1002, 1003, 1007].includes(code)) return 'The server did not understand this page. Reload it.';
+  return wasOpen ? 'The connection was lost.' : 'The server cannot be reached.';
 }
