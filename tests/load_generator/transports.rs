@@ -166,19 +166,19 @@ fn misbehaviour_of_a_server_of_two_addresses_is_found_too() {
 #[test]
 fn the_bench_starts_nodes_and_measures_their_engine_apart() {
     let launch = launch(Via::Tcp);
-    if let Err(missing) = Kind::Nodes(2).is_there(&launch) {
+    if let Err(missing) = Kind::Nodes(3).is_there(&launch) {
         let of_parlor = missing.contains("the feature cluster");
         assert_eq!(of_parlor, !cfg!(feature = "cluster"), "{missing}");
         assert!(of_parlor || std::env::var_os("PARLOR_DEMAND_PROGRAMS").is_none(), "{missing}");
         eprintln!("passed over: {missing}");
         return;
     }
-    let nodes = Cluster::start(2, &launch).unwrap();
-    assert_eq!((nodes.addresses.len(), nodes.watched.servers.len(), nodes.note()), (2, 2, None));
-    let (Address::Tcp(first), Address::Tcp(second)) = (&nodes.addresses[0], &nodes.addresses[1]) else {
-        panic!("{:?}", nodes.addresses)
-    };
-    let site = Site { watched: &nodes.watched, ..site_of_two(*first, *second) };
+    let nodes = Cluster::start(3, &launch).unwrap();
+    assert_eq!((nodes.addresses.len(), nodes.watched.servers.len(), nodes.note()), (3, 3, None));
+    let (first, others) = nodes.addresses.split_first().unwrap();
+    let sources = Sources::towards(first, &[]);
+    let mut site = Site { watched: &nodes.watched, ..site(first.clone(), Via::Tcp, sources, SHORT) };
+    site.endpoint.others = others;
     for outcome in [chat::fanout(&site, 20, 16), chat::rooms(&site, 5, 4, 2), chat::paced(&site, 20, 200.0)] {
         let outcome = outcome.unwrap_or_else(|fault| panic!("{fault}"));
         let figure = |name: &str| outcome.figures.iter().find(|figure| figure.name == name).unwrap().value;

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use parlor::cluster::resp;
 
-use super::{Engine, join, login, send};
+use super::{join, login, send};
 use crate::process::{Client, Parlor};
+use crate::redis::Engine;
 
 /// Clients that each have one message under way.
 const TALKERS: usize = 64;
