@@ -33,6 +33,8 @@ pub struct Line {
     pub points: Vec<(f64, f64)>,
 }
 
+type Rgb = (u8, u8, u8);
+
 /// Each server has its colour, in all plots.
 pub fn color(kind: Kind) -> Tint {
     let (light, dark) = match kind {
@@ -53,7 +55,7 @@ pub fn color(kind: Kind) -> Tint {
 
 /// The colours of clusters, by how many nodes they have: as different as those of other servers, for they stand beside
 /// each other.
-const NODES: [((u8, u8, u8), (u8, u8, u8)); 4] = [
+const NODES: [(Rgb, Rgb); 4] = [
     ((0x0e, 0x8f, 0xa8), (0x2f, 0xc7, 0xe0)),
     ((0x14, 0x93, 0x55), (0x3d, 0xcb, 0x86)),
     ((0x8b, 0x3f, 0xd1), (0xbd, 0x8a, 0xf5)),

@@ -11,8 +11,8 @@ use crate::deadlines::Moment;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The first pause before the link is tried again, and the longest.
-const PAUSE_MIN: Duration = Duration::from_millis(100);
-const PAUSE_MAX: Duration = Duration::from_secs(5);
+pub(super) const PAUSE_MIN: Duration = Duration::from_millis(100);
+pub(super) const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 impl Node {
     /// Whether a connection is to be made now. It is being made then, and [`Node::connected`] or [`Node::lose`] has to

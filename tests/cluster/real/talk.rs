@@ -127,6 +127,20 @@ fn another_prefix_is_another_cluster() {
     assert_eq!(engine.number(&["EXISTS", "parlor:nick:Ann", "other:nick:Ann"]), 2);
 }
 
+/// What a node may have is its own affair.
+#[test]
+fn a_node_that_is_full_leaves_the_others_alone() {
+    if !has_engine() {
+        return;
+    }
+    let engine = Engine::start(&[]);
+    let (one, two) = (engine.node(&["--max-clients", "1"]), engine.node(&["--max-clients", "2"]));
+    let _ann = come(&one.1, "hall");
+    assert!(Client::connect(&one.1).message().starts_with("Too many clients"));
+    let (_bob, _cem) = (come(&two.1, "hall"), come(&two.1, "hall"));
+    assert!(Client::connect(&two.1).message().starts_with("Too many clients"));
+}
+
 /// So the manual says not to use one.
 #[test]
 fn a_pattern_subscriber_counts_as_a_member() {
