@@ -62,7 +62,8 @@ impl Cluster {
         let prefix = format!("parlor-load-{}-{number}:", std::process::id());
         let more = ["--cluster", &url, "--cluster-prefix", &prefix].map(Into::into);
         let start = |_| Server::start_with(Kind::Nodes(count), launch, cpus(launch), &more);
-        let nodes = (0..count).map(start).collect::<io::Result<Vec<Server>>>()?;
+        let mut nodes = (0..count).map(start).collect::<io::Result<Vec<Server>>>()?;
+        nodes.iter_mut().try_for_each(Server::wait_until_it_serves)?;
         let watched = Watched {
             servers: nodes.iter().map(Server::process).collect(),
             engine: process,

@@ -170,7 +170,11 @@ fn installed(options: &Options, launch: &Launch) -> io::Result<Vec<Kind>> {
 fn command() -> String {
     let arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
     let arguments: Vec<String> = arguments.map(|argument| cluster::without_password(&argument)).collect();
-    format!("cargo bench --bench load -- {}", arguments.join(" ")).trim_end_matches([' ', '-']).to_owned()
+    let nodes = arguments.iter().any(|argument| argument.starts_with("--nodes"));
+    let features = if nodes { "--features cluster " } else { "" };
+    format!("cargo bench {features}--bench load -- {}", arguments.join(" "))
+        .trim_end_matches([' ', '-'])
+        .to_owned()
 }
 
 fn to_file(file: &Path, text: String) -> io::Result<()> {

@@ -328,22 +328,34 @@ impl Server {
             io::Error::other(format!("{} could not be started: {error}", program.display()))
         })?;
         let mut server = Server { child, directory, address, started_within: Duration::ZERO };
-        server.wait_until_it_listens(begin)?;
+        server.wait(begin, |server| server.address.answers().is_ok())?;
+        server.started_within = begin.elapsed();
         Ok(server)
     }
 
-    fn wait_until_it_listens(&mut self, begin: Instant) -> io::Result<()> {
-        while self.address.answers().is_err() {
+    /// A node's port can be connected to before it has joined the others; this is when it serves its clients.
+    pub fn wait_until_it_serves(&mut self) -> io::Result<()> {
+        self.wait(Instant::now(), |server| server.said().contains("listening on "))
+    }
+
+    fn wait(&mut self, begin: Instant, is_ready: impl Fn(&Server) -> bool) -> io::Result<()> {
+        while !is_ready(self) {
             let ended = self.child.try_wait()?;
             if ended.is_some() || begin.elapsed() > Duration::from_secs(10) {
-                let said = fs::read_to_string(self.directory.join("output")).unwrap_or_default();
                 let why = ended.map_or("it does not listen".to_owned(), |status| status.to_string());
-                return Err(io::Error::other(format!("the server did not start ({why}): {}", said.trim())));
+                return Err(io::Error::other(format!(
+                    "the server did not start ({why}): {}",
+                    self.said().trim()
+                )));
             }
             sleep(Duration::from_micros(100));
         }
-        self.started_within = begin.elapsed();
         Ok(())
+    }
+
+    /// What it has written so far.
+    fn said(&self) -> String {
+        fs::read_to_string(self.directory.join("output")).unwrap_or_default()
     }
 
     pub fn process(&self) -> Process {

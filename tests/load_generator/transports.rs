@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::stand_in::{self, FULL, StandIn, Vice, start_unix, start_web_socket};
 use super::{DEADLINE, site, usual};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Engine};
 use crate::fault::Fault;
 use crate::scenarios::{Site, chat, churn::churn, requests::requests};
 use crate::servers::{Kind, Launch, Server};
@@ -188,6 +188,21 @@ fn the_bench_starts_nodes_and_measures_their_engine_apart() {
         // Parts and whole agree, up to rounding.
         let parts = figure("nodes/delivery") + figure("engine/delivery");
         assert!((parts / figure("CPU/delivery") - 1.0).abs() < 1e-6, "{parts}");
+    }
+}
+
+/// Its port can be connected to before it looks at the engine.
+#[test]
+fn nodes_that_do_not_start_tell_why() {
+    let nowhere = Engine { url: "redis+unix:/nowhere".to_owned(), process: None };
+    let launch = Launch { engine: Some(nowhere), ..launch(Via::Tcp) };
+    if Kind::Nodes(2).is_there(&launch).is_err() {
+        assert!(!cfg!(feature = "cluster"));
+        return;
+    }
+    for _ in 0..5 {
+        let why = Cluster::start(2, &launch).map(|_| ()).unwrap_err().to_string();
+        assert!(why.contains("the server did not start") && why.contains("redis+unix:/nowhere"), "{why}");
     }
 }
 
