@@ -196,8 +196,9 @@ fn the_bench_starts_nodes_and_measures_their_engine_apart() {
 fn nodes_that_do_not_start_tell_why() {
     let nowhere = Engine { url: "redis+unix:/nowhere".to_owned(), process: None };
     let launch = Launch { engine: Some(nowhere), ..launch(Via::Tcp) };
-    if Kind::Nodes(2).is_there(&launch).is_err() {
-        assert!(!cfg!(feature = "cluster"));
+    if let Err(missing) = Kind::Nodes(2).is_there(&launch) {
+        let is_built_in = cfg!(feature = "cluster");
+        assert!(!is_built_in && missing.contains("the feature cluster"), "{missing}");
         return;
     }
     for _ in 0..5 {
