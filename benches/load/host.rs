@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use crate::cluster;
 use crate::process::Cpus;
 use crate::run::Place;
 use crate::servers::Kind;
@@ -27,6 +28,9 @@ pub fn facts(kinds: &[Kind], place: &Place) -> Facts {
     facts.push(("pinned", pinned(place)));
     if place.launch.via != Via::Tcp {
         facts.push(("parlor via", place.launch.via.name().to_owned()));
+    }
+    if kinds.iter().any(|kind| matches!(kind, Kind::Nodes(_))) {
+        facts.extend(cluster::engine_in_words(&place.launch).map(|engine| ("engine", engine)));
     }
     for kind in kinds {
         facts.extend(kind.version(&place.launch).map(|version| (kind.name(), version)));

@@ -5,6 +5,7 @@
 //! - [`options`] and [`plan`]: what was asked for, and which scenarios there are with which numbers;
 //! - [`run`] and [`progress`]: scenario by scenario and round by round, the servers taking turns;
 //! - [`servers`] and [`process`]: starting a server as a child process, its CPU time and memory; [`floor`] is one of them;
+//!   [`cluster`]: several that are one;
 //! - [`scenarios`]: what the clients do;
 //! - [`swarm`]: the clients' connections, and the loop; [`transport`]: TCP, Unix sockets, WebSocket below it;
 //! - [`dialects`] and [`names`]: what each protocol looks like on the wire;
@@ -13,6 +14,7 @@
 //!
 //! It knows of parlor what is on the wire and on its command line, and uses nothing of its library.
 
+mod cluster;
 mod date;
 mod dialects;
 mod fault;
@@ -141,6 +143,7 @@ fn place(options: &Options) -> io::Result<Place> {
         binary: options.binary.clone(),
         before: options.before.clone(),
         extra: options.parlor.clone(),
+        engine: options.engine.clone(),
     };
     Ok(Place { launch, parlor_runs_already: matches!(options.target, Target::Running(..)) })
 }
@@ -156,7 +159,7 @@ fn installed(options: &Options, launch: &Launch) -> io::Result<Vec<Kind>> {
     for kind in &options.against {
         match kind.is_there(launch) {
             Ok(()) => kinds.push(*kind),
-            Err(what) if *kind == Kind::Before => return Err(io::Error::other(what)),
+            Err(what) if matches!(kind, Kind::Before | Kind::Nodes(_)) => return Err(io::Error::other(what)),
             Err(how_to_install) => eprintln!("{how_to_install}"),
         }
     }
@@ -165,8 +168,13 @@ fn installed(options: &Options, launch: &Launch) -> io::Result<Vec<Kind>> {
 
 /// What this run was called with, as one would type it.
 fn command() -> String {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    format!("cargo bench --bench load -- {}", arguments.join(" ")).trim_end_matches([' ', '-']).to_owned()
+    let arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
+    let arguments: Vec<String> = arguments.map(|argument| cluster::without_password(&argument)).collect();
+    let nodes = arguments.iter().any(|argument| argument.starts_with("--nodes"));
+    let features = if nodes { "--features cluster " } else { "" };
+    format!("cargo bench {features}--bench load -- {}", arguments.join(" "))
+        .trim_end_matches([' ', '-'])
+        .to_owned()
 }
 
 fn to_file(file: &Path, text: String) -> io::Result<()> {

@@ -2,7 +2,7 @@
 
 use hdrhistogram::Histogram;
 
-use crate::process::{Process, host_cpu};
+use crate::process::{Process, Watched, host_cpu};
 
 /// Latencies in nanoseconds, to three digits, up to two minutes.
 pub type Latency = Histogram<u64>;
@@ -19,8 +19,12 @@ pub struct Sample {
     pub at: u64,
     /// Deliveries, requests or cycles so far.
     pub units: u64,
-    /// CPU time of the server, if it can be seen.
+    /// Messages that have reached all, where deliveries are counted.
+    pub messages: u64,
+    /// CPU time of the server, if it can be seen; of several nodes that of all of them and of their engine.
     pub server_cpu: Option<u64>,
+    /// The engine's part of it, if there is one.
+    pub engine_cpu: Option<u64>,
     /// The generator's own CPU time.
     pub own_cpu: Option<u64>,
     /// CPU time of everything on this host but the server and the generator.
@@ -33,26 +37,28 @@ pub struct Sample {
 
 /// Takes a sample every tenth of a second. What comes before the warm-up is over does not count.
 pub struct Meter {
-    process: Option<Process>,
+    watched: Watched,
     warm_until: u64,
     counts_from: Option<Sample>,
     next: u64,
     pub samples: Vec<Sample>,
     pub latency: Latency,
     units: u64,
+    messages: u64,
 }
 
 impl Meter {
     /// `now` and `warm_up` in nanoseconds.
-    pub fn new(process: Option<Process>, now: u64, warm_up: u64) -> Meter {
+    pub fn new(watched: &Watched, now: u64, warm_up: u64) -> Meter {
         Meter {
-            process,
+            watched: watched.clone(),
             warm_until: now + warm_up,
             counts_from: None,
             next: 0,
             samples: Vec::new(),
             latency: latency(),
             units: 0,
+            messages: 0,
         }
     }
 
@@ -60,6 +66,11 @@ impl Meter {
     pub fn count(&mut self, nanoseconds: u64) {
         self.units += 1;
         self.latency.saturating_record(nanoseconds);
+    }
+
+    /// One more message has reached all.
+    pub fn complete(&mut self) {
+        self.messages += 1;
     }
 
     /// To be called in every turn of the loop. Whether it took a sample.
@@ -100,11 +111,14 @@ impl Meter {
         self.samples.push(end);
         let begin = self.counts_from.or(self.samples.first().copied()).unwrap_or_default();
         let nanoseconds = (end.at - begin.at).max(1) as f64;
-        let cpu = end.server_cpu.zip(begin.server_cpu).map(|(end, begin)| end.saturating_sub(begin) as f64);
+        let spent = |end: Option<u64>, begin: Option<u64>| Some(end?.saturating_sub(begin?) as f64);
+        let cpu = spent(end.server_cpu, begin.server_cpu);
         Measured {
             seconds: nanoseconds / 1e9,
             units: end.units - begin.units,
+            messages: end.messages - begin.messages,
             server_cpu: cpu.map(|cpu| cpu / 1e9),
+            engine_cpu: spent(end.engine_cpu, begin.engine_cpu).map(|cpu| cpu / 1e9),
             server_busy: cpu.map(|cpu| cpu / nanoseconds),
             others: others(&begin, &end),
             generator_busy: generator_busy(&begin, &end),
@@ -112,13 +126,15 @@ impl Meter {
     }
 
     fn sample(&self, at: u64, waited: u64) -> Sample {
-        let server_cpu = self.process.and_then(Process::cpu);
+        let server_cpu = self.watched.cpu();
+        let engine_cpu = self.watched.engine.and_then(Process::cpu);
         let own_cpu = Process(std::process::id()).cpu();
         // Of a server on this host whose process is not known, nobody can tell whether it is the one that is busy.
-        let known = host_cpu().zip(own_cpu).zip(server_cpu);
+        let known = host_cpu().zip(own_cpu).zip(server_cpu.filter(|_| !self.watched.has_unseen));
         let others_cpu = known.map(|((all, own), server)| all.saturating_sub(own + server));
-        let resident = self.process.and_then(Process::memory).map_or(0, |memory| memory.resident);
-        Sample { at, units: self.units, server_cpu, own_cpu, others_cpu, waited, resident }
+        let resident = self.watched.memory().map_or(0, |memory| memory.resident);
+        let (units, messages) = (self.units, self.messages);
+        Sample { at, units, messages, server_cpu, engine_cpu, own_cpu, others_cpu, waited, resident }
     }
 }
 
@@ -145,8 +161,12 @@ pub fn generator_busy(begin: &Sample, end: &Sample) -> f64 {
 pub struct Measured {
     pub seconds: f64,
     pub units: u64,
-    /// Seconds of CPU time.
+    /// Those that have reached all, where deliveries are counted.
+    pub messages: u64,
+    /// Seconds of CPU time; of several nodes that of all of them and of their engine.
     pub server_cpu: Option<f64>,
+    /// The engine's part of it.
+    pub engine_cpu: Option<f64>,
     /// Shares of one CPU.
     pub server_busy: Option<f64>,
     pub generator_busy: f64,
@@ -232,12 +252,13 @@ impl Outcome {
         if let Some(cpu) = measured.server_cpu {
             outcome.figures.push(Figure::less(unit.cpu, "µs", cpu / units * 1e6));
         }
+        outcome.figures.extend(nodes_and_engine(measured));
         outcome.figures.push(Figure::more(unit.rate, "/s", measured.units as f64 / measured.seconds));
         outcome.figures.extend(latency_figures(&meter.latency));
-        outcome.figures.extend(circumstances(meter.process, measured));
+        outcome.figures.extend(circumstances(&meter.watched, measured));
         if measured.generator_was_the_bottleneck() {
             // How much it carries and how long that takes is then the generator's affair; CPU time is the server's.
-            let others = outcome.figures.iter_mut().filter(|figure| figure.name != unit.cpu);
+            let others = outcome.figures.iter_mut().filter(|figure| figure.unit != "µs");
             others.filter(|figure| figure.unit != "MiB").for_each(|figure| figure.better = Better::Neither);
             let busy = measured.generator_busy * 100.0;
             outcome
@@ -300,10 +321,24 @@ pub fn latency_figures(latency: &Latency) -> [Figure; 4] {
     ]
 }
 
+/// Of several nodes, what they and their engine take by themselves for a delivery and for a message.
+fn nodes_and_engine(measured: &Measured) -> Vec<Figure> {
+    let Some((all, engine)) = measured.server_cpu.zip(measured.engine_cpu) else { return Vec::new() };
+    let each = |cpu: f64, count: u64| cpu / count.max(1) as f64 * 1e6;
+    let (units, messages) = (measured.units, measured.messages);
+    vec![
+        Figure::less("nodes/delivery", "µs", each(all - engine, units)),
+        Figure::less("engine/delivery", "µs", each(engine, units)),
+        Figure::less("nodes/message", "µs", each(all - engine, messages)),
+        Figure::less("engine/message", "µs", each(engine, messages)),
+        Figure::more("messages", "/s", messages as f64 / measured.seconds),
+    ]
+}
+
 /// The server's memory and how busy both sides were.
-pub fn circumstances(process: Option<Process>, measured: &Measured) -> Vec<Figure> {
+pub fn circumstances(watched: &Watched, measured: &Measured) -> Vec<Figure> {
     let mut figures = Vec::new();
-    if let Some(memory) = process.and_then(Process::memory) {
+    if let Some(memory) = watched.memory() {
         figures.push(Figure::less("peak memory", "MiB", memory.peak as f64 / f64::from(1 << 20)));
     }
     if let Some(busy) = measured.server_busy {

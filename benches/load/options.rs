@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use getopts::{Matches, Options as Getopts};
 
+use crate::cluster::{Engine, MOST_NODES};
 use crate::message::{LONGEST, SHORTEST};
 use crate::plan::{SCENARIOS, Scenario, Sizes, scenario};
+use crate::process::Process;
 use crate::servers::Kind;
 use crate::transport::{Address, Via};
 
@@ -22,6 +24,8 @@ pub struct Options {
     /// Where connections come from; the kernel's choice if empty.
     pub sources: Vec<IpAddr>,
     pub against: Vec<Kind>,
+    /// The engine that joins several nodes, if one runs already.
+    pub engine: Option<Engine>,
     pub rounds: usize,
     pub duration: Duration,
     pub patience: Duration,
@@ -122,8 +126,10 @@ fn flags() -> Getopts {
     let mut flags = Getopts::new();
     flags
         .optopt("", "connect", "Drive the parlor that listens there instead of starting one: HOST:PORT, unix:PATH, or http:HOST:PORT for its WebSocket.", "ADDR")
-        .optopt("", "pid", "The process of that server, if it runs on this host: then its CPU time and memory are measured too.", "PID")
+        .optopt("", "pid", "The process of that server, or of --engine, if it runs on this host: then its CPU time is measured too.", "PID")
         .optopt("", "via", "What is spoken with parlor: tcp (the default), unix, or ws (WebSocket; parlor needs its feature web). Other servers are spoken to as ever.", "TRANSPORT")
+        .optopt("", "nodes", "Measure so many parlors (1 to 8) that an engine joins to one server, in turn with one without engine, the clients spread over them; 1,2,4 measures several such clusters. parlor needs its feature cluster.", "NUMBERS")
+        .optopt("", "engine", "The engine of --nodes: redis://HOST:PORT, or whatever parlor's --cluster takes; without it a redis-server is started.", "URL")
         .optopt("", "source", "Connect from these addresses of this host in turn. From one address there are some 28,000 ports towards a server.", "ADDRESSES")
         .optopt("", "against", "Measure these servers in turn with parlor and give the ratios: redis, nats, mosquitto, ngircd; ws, a chat of thirty lines on node with the npm package ws; and floor, which is the least a server can do: it forwards lines as long as parlor's and looks at nothing in them. floor-short does so with the shortest lines. Those that are not installed are left out.", "NAMES")
         .optopt("", "before", "Measure this program of parlor too, in turn with the other, as the server before.", "PROGRAM")
@@ -171,6 +177,9 @@ fn options(matches: &Matches) -> Result<Options, String> {
     if before.is_some() {
         against.insert(0, Kind::Before);
     }
+    let (nodes, engine) = nodes(matches)?;
+    // They stand next to the one that they are compared with.
+    against.splice(0..0, nodes);
     let compare = matches.opt_str("compare").map(PathBuf::from);
     let smoke = matches.opt_present("smoke");
     let seconds: f64 = number(matches, "seconds")?.unwrap_or(if smoke { 0.3 } else { 3.0 });
@@ -197,6 +206,7 @@ fn options(matches: &Matches) -> Result<Options, String> {
         via,
         sources,
         against,
+        engine,
         duration: Duration::from_secs_f64(seconds),
         patience: Duration::from_secs(number(matches, "patience")?.unwrap_or(10)),
         sizes: sizes(matches, smoke)?,
@@ -239,12 +249,12 @@ fn sizes(matches: &Matches, smoke: bool) -> Result<Sizes, String> {
 fn target(matches: &Matches) -> Result<(Target, Via), String> {
     let via = matches.opt_str("via").map(|name| Via::named(&name)).transpose()?;
     let Some(address) = matches.opt_str("connect") else {
-        if matches.opt_present("pid") {
-            return Err("--pid belongs to --connect".into());
+        if matches.opt_present("pid") && !matches.opt_present("engine") {
+            return Err("--pid belongs to --connect and to --engine".into());
         }
         return Ok((Target::Own, via.unwrap_or(Via::Tcp)));
     };
-    for option in ["parlor", "binary"] {
+    for option in ["parlor", "binary", "nodes"] {
         if matches.opt_present(option) {
             return Err(format!(
                 "--{option} is for a server that is started; with --connect one runs already"
@@ -276,23 +286,52 @@ fn scenarios(matches: &Matches, target: &Target) -> Result<Vec<&'static Scenario
     if running && chosen.iter().any(|scenario| scenario.name == "start") {
         return Err("start and --connect exclude each other".into());
     }
+    let nodes = matches.opt_present("nodes");
+    let fits = |scenario: &Scenario| !nodes || scenario.uses.contains(&"nodes");
+    if let Some(other) = chosen.iter().find(|scenario| !fits(scenario)) {
+        return Err(format!("{} is not for --nodes; those that are: {}", other.name, users("nodes")));
+    }
     if chosen.is_empty() {
-        chosen = SCENARIOS.iter().filter(|scenario| !(running && scenario.name == "start")).collect();
+        let all = SCENARIOS.iter().filter(|scenario| fits(scenario));
+        chosen = all.filter(|scenario| !(running && scenario.name == "start")).collect();
     }
     for option in OF_SCENARIOS {
         if matches.opt_present(option) && !chosen.iter().any(|scenario| scenario.uses.contains(&option)) {
-            let users = SCENARIOS.iter().filter(|scenario| scenario.uses.contains(&option));
-            let users = users.map(|scenario| scenario.name).collect::<Vec<_>>().join(", ");
+            let users = users(option);
             return Err(format!("--{option} is not used by what was chosen; it belongs to {users}"));
         }
     }
     Ok(chosen)
 }
 
+/// The scenarios that make use of this option.
+fn users(option: &str) -> String {
+    let users = SCENARIOS.iter().filter(|scenario| scenario.uses.contains(&option));
+    users.map(|scenario| scenario.name).collect::<Vec<_>>().join(", ")
+}
+
+/// Clusters of so many nodes, and what joins them.
+fn nodes(matches: &Matches) -> Result<(Vec<Kind>, Option<Engine>), String> {
+    let engine = matches.opt_str("engine");
+    let Some(list) = matches.opt_str("nodes") else {
+        return engine.map_or(Ok((Vec::new(), None)), |_| Err("--engine belongs to --nodes".to_owned()));
+    };
+    let count = |text: &str| match text.trim().parse() {
+        Ok(count) if (1..=MOST_NODES).contains(&count) => Ok(Kind::Nodes(count)),
+        _ => Err(format!("--nodes takes numbers from 1 to {MOST_NODES}, not {text}")),
+    };
+    let kinds = list.split(',').map(count).collect::<Result<Vec<_>, _>>()?;
+    if (1..kinds.len()).any(|place| kinds[..place].contains(&kinds[place])) {
+        return Err(format!("--nodes: there is a number twice in {list}"));
+    }
+    let process = number(matches, "pid")?.map(Process);
+    Ok((kinds, engine.map(|url| Engine { url, process })))
+}
+
 /// Two files: nothing is run, so nothing else makes sense.
 fn compare(matches: &Matches, before: &str, after: &str) -> Result<Call, String> {
     let alone = matches.free.is_empty()
-        && ["connect", "against", "before", "rounds", "json", "html", "smoke", "strict"]
+        && ["connect", "against", "before", "nodes", "rounds", "json", "html", "smoke", "strict"]
             .iter()
             .chain(&OF_SCENARIOS)
             .all(|option| !matches.opt_present(option));
@@ -303,7 +342,7 @@ fn compare(matches: &Matches, before: &str, after: &str) -> Result<Call, String>
 }
 
 fn kind(name: &str) -> Result<Kind, String> {
-    let known = Kind::named(name.trim()).filter(|kind| !matches!(kind, Kind::Parlor | Kind::Before));
+    let known = Kind::named(name.trim()).filter(|kind| !(kind.is_own() || *kind == Kind::Before));
     known.ok_or_else(|| {
         format!("--against knows redis, nats, mosquitto, ngircd, ws, floor and floor-short, not {name}")
     })

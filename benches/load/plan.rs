@@ -27,31 +27,31 @@ pub const SCENARIOS: [Scenario; 11] = [
         name: "fanout",
         about: "One publisher, one room of --clients (1000), and --window (64) messages under way: the next is sent when one has reached everybody.",
         meaning: "What a delivery costs in a busy room, where messages leave together.",
-        uses: &["clients", "window", "text", "seconds", "patience"],
+        uses: &["clients", "window", "text", "seconds", "patience", "nodes"],
     },
     Scenario {
         name: "fanout-single",
         about: "The same with a single message under way.",
         meaning: "What a delivery costs where each message leaves by itself: mostly a system call.",
-        uses: &["clients", "window", "text", "seconds", "patience"],
+        uses: &["clients", "window", "text", "seconds", "patience", "nodes"],
     },
     Scenario {
         name: "paced",
         about: "One publisher, one room of --clients (1000), --rate (50) messages a second on a fixed schedule, whatever the server does.",
         meaning: "How long a message takes to reach everybody. Counted from when it was due, so that a stall is not hidden.",
-        uses: &["clients", "rate", "text", "seconds", "patience"],
+        uses: &["clients", "rate", "text", "seconds", "patience", "nodes"],
     },
     Scenario {
         name: "rooms",
         about: "--rooms (200) rooms of --members (10). Everybody talks in turn, --window (1) messages are under way in each room.",
         meaning: "What a delivery costs where many small groups talk, as people do.",
-        uses: &["rooms", "members", "window", "text", "seconds", "patience"],
+        uses: &["rooms", "members", "window", "text", "seconds", "patience", "nodes"],
     },
     Scenario {
         name: "rooms-many",
         about: "The same with 4000 rooms of 4.",
         meaning: "The same with so many clients that the tables no longer fit the processor's cache.",
-        uses: &["rooms", "members", "window", "text", "seconds", "patience"],
+        uses: &["rooms", "members", "window", "text", "seconds", "patience", "nodes"],
     },
     Scenario {
         name: "requests",
@@ -268,6 +268,7 @@ pub fn start(kind: Kind, launch: &Launch) -> Result<Outcome, Fault> {
         binary: launch.binary.clone(),
         before: launch.before.clone(),
         extra: launch.extra.clone(),
+        engine: launch.engine.clone(),
         ..*launch
     };
     let mut outcome = Outcome::default();

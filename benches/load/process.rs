@@ -6,7 +6,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 /// A process to be watched.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Process(pub u32);
 
 /// Memory in bytes.
@@ -44,6 +44,44 @@ impl Process {
     }
 }
 
+/// All processes that do a server's work: its own, or those of its nodes and of the engine that joins them.
+#[derive(Clone, Debug, Default)]
+pub struct Watched {
+    /// Empty if it is not known.
+    pub servers: Vec<Process>,
+    pub engine: Option<Process>,
+    /// An engine works for them that is not seen here: on another host, or in a process that is not known.
+    pub has_unseen: bool,
+}
+
+impl Watched {
+    /// One server, if its process is known.
+    pub fn one(server: Option<Process>) -> Watched {
+        Watched { servers: server.into_iter().collect(), ..Watched::default() }
+    }
+
+    /// CPU time of all that is known, in nanoseconds.
+    pub fn cpu(&self) -> Option<u64> {
+        let servers = self.sum(Process::cpu, |sum, cpu| sum + cpu)?;
+        Some(servers + self.engine.map_or(Some(0), Process::cpu)?)
+    }
+
+    /// Memory of the server, or of all nodes together.
+    pub fn memory(&self) -> Option<Memory> {
+        self.sum(Process::memory, |sum, memory| Memory {
+            resident: sum.resident + memory.resident,
+            peak: sum.peak + memory.peak,
+            own: sum.own + memory.own,
+        })
+    }
+
+    /// `None` if none is known, or one of them is gone.
+    fn sum<T: Default>(&self, of: impl Fn(Process) -> Option<T>, add: impl Fn(T, T) -> T) -> Option<T> {
+        self.servers.first()?;
+        self.servers.iter().try_fold(T::default(), |sum, process| Some(add(sum, of(*process)?)))
+    }
+}
+
 /// CPU time that everything on this host has used so far, in nanoseconds: to see whether something else ran beside.
 pub fn host_cpu() -> Option<u64> {
     const NANOSECONDS_PER_TICK: u64 = 10_000_000;
@@ -72,6 +110,14 @@ impl Cpus {
         let server = list.rsplit(['-', ',']).next()?.parse().ok()?;
         let there = ["taskset", "setpriv"].iter().all(|tool| quietly(Command::new(tool).arg("--version")));
         there.then_some(Cpus { generator, server })
+    }
+
+    /// Those for several servers: all but the generator's, as `taskset` takes them.
+    pub fn all_servers(self) -> String {
+        match self.server > self.generator {
+            true => format!("{}-{}", self.generator + 1, self.server),
+            false => self.server.to_string(),
+        }
     }
 
     /// Pins this process.

@@ -3,11 +3,12 @@
 
 use std::time::Instant;
 
+use crate::cluster::Cluster;
 use crate::fault::Fault;
 use crate::measure::Outcome;
 use crate::options::{Options, Target};
 use crate::plan::{Plan, start};
-use crate::process::Process;
+use crate::process::{Process, Watched};
 use crate::progress::{Estimate, Progress};
 use crate::scenarios::{Live, Site};
 use crate::servers::{Kind, Launch, Server};
@@ -80,7 +81,7 @@ pub fn run(
 /// Whether parlor got through everything. That another server did not is no failure of the run.
 pub fn parlor_came_through(chapters: &[Chapter]) -> bool {
     let all = chapters.iter().flat_map(|chapter| &chapter.series);
-    all.filter(|series| series.kind == Kind::Parlor).flat_map(|series| &series.rounds).all(Result::is_ok)
+    all.filter(|series| series.kind.is_own()).flat_map(|series| &series.rounds).all(Result::is_ok)
 }
 
 /// One scenario, one server, one round.
@@ -98,16 +99,27 @@ fn once(
         (Target::Running(address, pid), Kind::Parlor) => {
             // From everywhere that the user allows.
             let sources = Sources::towards(address, &options.sources);
-            let endpoint = Endpoint { address, via: place.launch.via, sources: &sources };
-            drive(options, plan, kind, endpoint, pid.map(Process), progress)
+            let endpoint = Endpoint { address, others: &[], via: place.launch.via, sources: &sources };
+            drive(options, plan, kind, endpoint, &Watched::one(pid.map(Process)), progress)
+        }
+        (_, Kind::Nodes(count)) => {
+            let started = Cluster::start(count, &place.launch);
+            let nodes = started.map_err(|error| Fault::Host(error.to_string()))?;
+            let Some((address, others)) = nodes.addresses.split_first() else {
+                return Err(Fault::Host("there is no node".to_owned()));
+            };
+            let sources = Sources::towards(address, &options.sources);
+            let endpoint = Endpoint { address, others, via: place.launch.via, sources: &sources };
+            let outcome = drive(options, plan, kind, endpoint, &nodes.watched, progress)?;
+            Ok(outcome.noting(nodes.note()))
         }
         _ => {
             let started = Server::start(kind, &place.launch);
             let server = started.map_err(|error| Fault::Host(error.to_string()))?;
             let sources = Sources::towards(&server.address, &[]);
             let via: Via = kind.via(place.launch.via);
-            let endpoint = Endpoint { address: &server.address, via, sources: &sources };
-            drive(options, plan, kind, endpoint, Some(server.process()), progress)
+            let endpoint = Endpoint { address: &server.address, others: &[], via, sources: &sources };
+            drive(options, plan, kind, endpoint, &Watched::one(Some(server.process())), progress)
         }
     }
 }
@@ -118,13 +130,13 @@ fn drive(
     plan: &Plan,
     kind: Kind,
     endpoint: Endpoint<'_>,
-    process: Option<Process>,
+    watched: &Watched,
     progress: &dyn Fn(Live),
 ) -> Result<Outcome, Fault> {
     let dialect = kind.dialect();
     let text = plan.text.min(kind.longest_text());
     let (duration, patience) = (options.duration, options.patience);
-    let site = Site { dialect: &*dialect, endpoint, process, duration, patience, text, progress };
+    let site = Site { dialect: &*dialect, endpoint, watched, duration, patience, text, progress };
     let outcome = plan.run(&site)?;
     let shorter = format!("only {text} bytes of text fit a message");
     Ok(outcome.noting((text < plan.text).then_some(shorter)))

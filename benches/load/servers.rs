@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::cluster::{self, Engine, MOST_NODES};
 use crate::dialects::{
     Dialect, floor::Floor, irc::Irc, mqtt::Mqtt, nats::Nats, parlor::Parlor, redis::Redis,
 };
@@ -32,6 +33,8 @@ pub struct Launch {
     pub before: Option<PathBuf>,
     /// Further arguments for parlor.
     pub extra: Vec<String>,
+    /// The engine that joins several nodes, if one runs already.
+    pub engine: Option<Engine>,
 }
 
 /// A kind of server.
@@ -40,6 +43,8 @@ pub enum Kind {
     Parlor,
     /// Another program of parlor, usually one from before a change.
     Before,
+    /// So many of parlor, joined by an engine.
+    Nodes(usize),
     /// The least a server can do, with lines as long as parlor's.
     Floor,
     /// The same with the shortest lines.
@@ -52,9 +57,17 @@ pub enum Kind {
     Ws,
 }
 
-pub const ALL: [Kind; 9] = [
+pub const ALL: [Kind; 9 + MOST_NODES] = [
     Kind::Parlor,
     Kind::Before,
+    Kind::Nodes(1),
+    Kind::Nodes(2),
+    Kind::Nodes(3),
+    Kind::Nodes(4),
+    Kind::Nodes(5),
+    Kind::Nodes(6),
+    Kind::Nodes(7),
+    Kind::Nodes(8),
     Kind::Floor,
     Kind::FloorShort,
     Kind::Redis,
@@ -64,6 +77,10 @@ pub const ALL: [Kind; 9] = [
     Kind::Ws,
 ];
 
+/// What several nodes are called, by how many they are.
+const NODES: [&str; MOST_NODES] =
+    ["nodes-1", "nodes-2", "nodes-3", "nodes-4", "nodes-5", "nodes-6", "nodes-7", "nodes-8"];
+
 const WS_PEER: &str = include_str!("peers/ws.js");
 
 impl Kind {
@@ -71,6 +88,7 @@ impl Kind {
         match self {
             Kind::Parlor => "parlor",
             Kind::Before => "before",
+            Kind::Nodes(count) => NODES[(count - 1).min(MOST_NODES - 1)],
             Kind::Floor => "floor",
             Kind::FloorShort => "floor-short",
             Kind::Redis => "redis",
@@ -87,7 +105,7 @@ impl Kind {
 
     pub fn dialect(self) -> Box<dyn Dialect> {
         match self {
-            Kind::Parlor | Kind::Before | Kind::Ws => Box::new(Parlor),
+            Kind::Parlor | Kind::Before | Kind::Nodes(_) | Kind::Ws => Box::new(Parlor),
             Kind::Floor => Box::new(Floor { as_long_as_parlor: true }),
             Kind::FloorShort => Box::new(Floor { as_long_as_parlor: false }),
             Kind::Redis => Box::new(Redis),
@@ -105,10 +123,15 @@ impl Kind {
         }
     }
 
+    /// Whether it is what was to be measured, and not something to compare it with.
+    pub fn is_own(self) -> bool {
+        matches!(self, Kind::Parlor | Kind::Nodes(_))
+    }
+
     /// What is spoken with it, if `parlors` is spoken with parlor.
     pub fn via(self, parlors: Via) -> Via {
         match self {
-            Kind::Parlor | Kind::Before => parlors,
+            Kind::Parlor | Kind::Before | Kind::Nodes(_) => parlors,
             Kind::Ws => Via::Ws,
             _ => Via::Tcp,
         }
@@ -117,7 +140,7 @@ impl Kind {
     /// The program, or how to get it.
     pub fn program(self, launch: &Launch) -> Result<PathBuf, String> {
         let name = match self {
-            Kind::Parlor => return Ok(launch.binary.clone()),
+            Kind::Parlor | Kind::Nodes(_) => return Ok(launch.binary.clone()),
             Kind::Before => return launch.before.clone().ok_or_else(|| "before needs --before".to_owned()),
             Kind::Floor | Kind::FloorShort => {
                 return std::env::current_exe().map_err(|error| error.to_string());
@@ -128,23 +151,17 @@ impl Kind {
             Kind::Ngircd => "ngircd",
             Kind::Ws => "node",
         };
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let system = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
-        std::env::split_paths(&path)
-            .chain(system)
-            .map(|directory| directory.join(name))
-            .find(|file| file.is_file())
-            .ok_or_else(|| {
-                let package = if self == Kind::Ws { "nodejs node-ws" } else { name };
-                format!("{} is not installed; on Debian and Ubuntu: apt install {package}", self.name())
-            })
+        find(name).ok_or_else(|| {
+            let package = if self == Kind::Ws { "nodejs node-ws" } else { name };
+            format!("{} is not installed; on Debian and Ubuntu: apt install {package}", self.name())
+        })
     }
 
     /// The first line of what the program says of its version. For `ws` it is also the question whether the package is
     /// there.
     pub fn version(self, launch: &Launch) -> Option<String> {
         let arguments: &[&str] = match self {
-            Kind::Floor | Kind::FloorShort => return None,
+            Kind::Floor | Kind::FloorShort | Kind::Nodes(_) => return None,
             Kind::Mosquitto => &["-h"],
             Kind::Ws => &["-p", "`${require('ws/package.json').version} on node ${process.version}`"],
             _ => &["--version"],
@@ -164,11 +181,14 @@ impl Kind {
         if self == Kind::Ws && self.version(launch).is_none() {
             return Err("ws is not installed; apt install node-ws, or npm install -g ws".to_owned());
         }
+        if matches!(self, Kind::Nodes(_)) {
+            return cluster::is_there(launch);
+        }
         if program.is_file() { Ok(()) } else { Err(format!("there is no program {}", program.display())) }
     }
 
     /// Where it shall listen, and the arguments that make it do so; what it wants as a file is written to `directory`.
-    fn arguments(self, directory: &Path, launch: &Launch) -> io::Result<(Address, Vec<OsString>)> {
+    pub fn arguments(self, directory: &Path, launch: &Launch) -> io::Result<(Address, Vec<OsString>)> {
         let tcp = free_address()?;
         let port = tcp.port();
         let file = directory.join("config");
@@ -180,7 +200,7 @@ impl Kind {
         };
         let mut address = Address::Tcp(tcp);
         let arguments = match self {
-            Kind::Parlor | Kind::Before => {
+            Kind::Parlor | Kind::Before | Kind::Nodes(_) => {
                 let listen = match launch.via {
                     Via::Tcp => tcp.to_string(),
                     Via::Ws => format!("http:{tcp}"),
@@ -203,6 +223,14 @@ impl Kind {
         };
         Ok((address, arguments))
     }
+}
+
+/// The program of this name, where programs are.
+pub fn find(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let system = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
+    let directories = std::env::split_paths(&path).chain(system);
+    directories.map(|directory| directory.join(name)).find(|file| file.is_file())
 }
 
 /// Where node finds packages that were installed for all.
@@ -255,18 +283,42 @@ pub struct Server {
 impl Server {
     /// Starts it and waits until it can be connected to.
     pub fn start(kind: Kind, launch: &Launch) -> io::Result<Server> {
+        let cpus = launch.cpus.map(|cpus| cpus.server.to_string());
+        Server::start_with(kind, launch, cpus, &[])
+    }
+
+    /// The same on these CPUs, with some arguments more.
+    pub fn start_with(
+        kind: Kind,
+        launch: &Launch,
+        cpus: Option<String>,
+        more: &[OsString],
+    ) -> io::Result<Server> {
         let program = kind.program(launch).map_err(io::Error::other)?;
+        Server::start_program(&program, cpus, |directory| {
+            let (address, arguments) = kind.arguments(directory, launch)?;
+            Ok((address, [&arguments, more].concat()))
+        })
+    }
+
+    /// Starts this program. Where it shall listen and its arguments are told by `arguments`, which may write files into
+    /// the folder that it is given.
+    pub fn start_program(
+        program: &Path,
+        cpus: Option<String>,
+        arguments: impl Fn(&Path) -> io::Result<(Address, Vec<OsString>)>,
+    ) -> io::Result<Server> {
         let directory = temporary_directory()?;
-        let (address, arguments) = kind.arguments(&directory, launch)?;
-        let mut command = match launch.cpus {
+        let (address, arguments) = arguments(&directory)?;
+        let mut command = match cpus {
             Some(cpus) => {
                 let mut command = Command::new("taskset");
-                command.arg("-c").arg(cpus.server.to_string());
+                command.arg("-c").arg(cpus);
                 // If the generator is killed, the server goes with it.
-                command.args(["setpriv", "--pdeathsig", "KILL"]).arg(&program);
+                command.args(["setpriv", "--pdeathsig", "KILL"]).arg(program);
                 command
             }
-            None => Command::new(&program),
+            None => Command::new(program),
         };
         let said = File::create(directory.join("output"))?;
         command.args(arguments).env("GOMAXPROCS", "1").env("NODE_PATH", node_path());
@@ -276,22 +328,34 @@ impl Server {
             io::Error::other(format!("{} could not be started: {error}", program.display()))
         })?;
         let mut server = Server { child, directory, address, started_within: Duration::ZERO };
-        server.wait_until_it_listens(begin)?;
+        server.wait(begin, |server| server.address.answers().is_ok())?;
+        server.started_within = begin.elapsed();
         Ok(server)
     }
 
-    fn wait_until_it_listens(&mut self, begin: Instant) -> io::Result<()> {
-        while self.address.answers().is_err() {
+    /// A node's port can be connected to before it has joined the others; this is when it serves its clients.
+    pub fn wait_until_it_serves(&mut self) -> io::Result<()> {
+        self.wait(Instant::now(), |server| server.said().contains("listening on "))
+    }
+
+    fn wait(&mut self, begin: Instant, is_ready: impl Fn(&Server) -> bool) -> io::Result<()> {
+        while !is_ready(self) {
             let ended = self.child.try_wait()?;
             if ended.is_some() || begin.elapsed() > Duration::from_secs(10) {
-                let said = fs::read_to_string(self.directory.join("output")).unwrap_or_default();
                 let why = ended.map_or("it does not listen".to_owned(), |status| status.to_string());
-                return Err(io::Error::other(format!("the server did not start ({why}): {}", said.trim())));
+                return Err(io::Error::other(format!(
+                    "the server did not start ({why}): {}",
+                    self.said().trim()
+                )));
             }
             sleep(Duration::from_micros(100));
         }
-        self.started_within = begin.elapsed();
         Ok(())
+    }
+
+    /// What it has written so far.
+    fn said(&self) -> String {
+        fs::read_to_string(self.directory.join("output")).unwrap_or_default()
     }
 
     pub fn process(&self) -> Process {

@@ -13,7 +13,7 @@ use slab::Slab;
 use crate::dialects::{Dialect, Frame};
 use crate::fault::Fault;
 use crate::names::Names;
-use crate::transport::{Ending, Endpoint, Layer, Socket};
+use crate::transport::{Address, Ending, Endpoint, Layer, Socket};
 
 /// What a scenario does with what happens.
 pub trait Handler {
@@ -193,8 +193,9 @@ impl<'d> Swarm<'d> {
     pub fn connect(&mut self, receive_buffer: Option<usize>) -> Result<usize, Fault> {
         let begin = Instant::now();
         let mut taken = 0;
+        let endpoint = self.endpoint.of_client(self.clients.slots.vacant_key());
         let mut socket = loop {
-            match Socket::open(self.endpoint, receive_buffer) {
+            match Socket::open(endpoint, receive_buffer) {
                 Ok(socket) => break socket,
                 Err(error) if matches!(error.kind(), ErrorKind::AddrInUse | ErrorKind::AddrNotAvailable) => {
                     taken += 1;
@@ -207,7 +208,7 @@ impl<'d> Swarm<'d> {
                 Err(error) if error.kind() == ErrorKind::WouldBlock && begin.elapsed() < LONGEST_QUEUE => {
                     sleep(Duration::from_millis(1));
                 }
-                Err(error) => return Err(self.cannot_connect(&error)),
+                Err(error) => return Err(self.cannot_connect(endpoint.address, &error)),
             }
         };
         let entry = self.clients.slots.vacant_entry();
@@ -216,7 +217,7 @@ impl<'d> Swarm<'d> {
         registered.map_err(|error| Fault::Host(error.to_string()))?;
         entry.insert(Client {
             socket,
-            layer: self.endpoint.via.layer(self.endpoint.address),
+            layer: endpoint.via.layer(endpoint.address),
             connected: false,
             reads: true,
             queued: false,
@@ -233,13 +234,13 @@ impl<'d> Swarm<'d> {
         Fault::OutOfPorts(format!("out of local ports towards {address}; give --source, or fewer clients"))
     }
 
-    fn cannot_connect(&self, error: &io::Error) -> Fault {
+    fn cannot_connect(&self, address: &Address, error: &io::Error) -> Fault {
         const OUT_OF_DESCRIPTORS: [i32; 2] = [24, 23];
         if error.raw_os_error().is_some_and(|number| OUT_OF_DESCRIPTORS.contains(&number)) {
             let open = self.clients.len();
             return Fault::Host(format!("out of file descriptors with {open} connections: {error}"));
         }
-        Fault::Lost(format!("cannot connect to {}: {error}", self.endpoint.address))
+        Fault::Lost(format!("cannot connect to {address}: {error}"))
     }
 
     /// Writes what is queued, waits for at most `timeout` (`None`: until something happens), and hands what has come
@@ -261,7 +262,8 @@ impl<'d> Swarm<'d> {
             };
             if !client.connected && (event.is_writable() || event.is_error()) {
                 if let Some(error) = client.socket.take_error() {
-                    return Err(self.cannot_connect(&error));
+                    let endpoint = self.endpoint.of_client(id);
+                    return Err(self.cannot_connect(endpoint.address, &error));
                 }
                 client.connected = true;
                 match &mut client.layer {

@@ -4,6 +4,10 @@
 #[allow(dead_code)]
 #[path = "../common/process.rs"]
 mod process;
+#[cfg(feature = "cluster")]
+#[allow(dead_code)]
+#[path = "../common/redis.rs"]
+mod redis;
 mod webdriver;
 
 use std::sync::{Mutex, MutexGuard};
@@ -47,8 +51,12 @@ impl House {
     }
 
     fn open_at(web: &str) -> House {
+        House::open_with(web, &[])
+    }
+
+    fn open_with(web: &str, arguments: &[&str]) -> House {
         let web = format!("http:{web}");
-        let mut parlor = Parlor::start(&["--listen", &web, "--listen", "127.0.0.1:0"]);
+        let mut parlor = Parlor::start(&[&["--listen", &web, "--listen", "127.0.0.1:0"], arguments].concat());
         let (web, lines) = (parlor.address(), parlor.address());
         House { parlor, web: web.strip_prefix("http:").expect("the page's address").into(), lines }
     }
@@ -337,6 +345,51 @@ fn a_server_that_goes_and_comes_back_costs_nothing_on_the_screen() {
     // What the browser itself says of a server that is not there is all that the console has.
     let console = browser.console();
     assert!(console.iter().all(|line| line.contains("WebSocket connection to")), "{console:?}");
+}
+
+/// Passed over where there is no `redis-server`.
+#[cfg(feature = "cluster")]
+#[test]
+fn the_page_comes_back_when_its_node_has_its_engine_again() {
+    let _alone = alone();
+    if !redis::has_engine() {
+        return;
+    }
+    let Some(driver) = Driver::start() else { return };
+    let mut engine = redis::Engine::start(&[]);
+    let url = engine.url();
+    let house = House::open_with("127.0.0.1:0", &["--cluster", &url]);
+    let other = House::open_with("127.0.0.1:0", &["--cluster", &url]);
+    let browser = driver.browser();
+    browser.visit(&format!("{}#x", house.url()));
+    enter(&browser, "Anna");
+    browser.wait("document.getElementById('status').textContent === ''");
+    let mut bob = other.client("Bob", &["x"]);
+    say(&mut bob, "x", "from the other node");
+    sees(&browser, "Bob", "from the other node");
+    browser.type_into("#text", "not sent yet");
+
+    engine.kill();
+    browser
+        .wait("document.getElementById('status').textContent.includes('lost touch with the other servers')");
+    browser.wait("document.getElementById('status').textContent.includes('Trying again')");
+    browser.type_into("#text", ENTER);
+    browser.wait("document.getElementById('send-error').textContent.includes('Your text stays here')");
+    engine.revive();
+    browser.wait("document.getElementById('status').textContent === ''");
+    browser.wait(&format!("{LOG}.innerText.includes('Messages may be missing here')"));
+    sees(&browser, "Bob", "from the other node");
+
+    // It is in its room again, under its name.
+    redis::until("the other node serves its clients", || {
+        Client::connect(&other.lines).ask(r#"{"action":"no such thing"}"#).starts_with("Unknown action")
+    });
+    let mut bob = other.client("Bob", &["x"]);
+    browser.type_into("#text", ENTER);
+    expect(&mut bob, "x", "Anna", "not sent yet");
+    say(&mut bob, "x", "and there it is");
+    sees(&browser, "Bob", "and there it is");
+    is_clean(&browser, &house);
 }
 
 #[test]

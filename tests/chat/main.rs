@@ -8,7 +8,13 @@ mod process;
 #[allow(dead_code)]
 #[path = "../common/random.rs"]
 mod random;
+#[cfg(feature = "cluster")]
+#[allow(dead_code)]
+#[path = "../common/redis.rs"]
+mod redis;
 
+#[cfg(feature = "cluster")]
+mod cluster;
 mod filter;
 mod hostile;
 mod running;

@@ -6,8 +6,8 @@
 //! - `PARLOR_SEED=17 cargo test --features cluster --test cluster simulation` replays one seed.
 //! - `PARLOR_SEEDS=5000 cargo test --release --features cluster --test cluster simulation` runs so many more.
 //!
-//! Then with a real engine (`real.rs`): these tests need `redis-server`, and are passed over where there is none, unless
-//! `PARLOR_DEMAND_PROGRAMS` is set.
+//! Then with a real engine (`real.rs`): these tests need `redis-server` or `valkey-server`, and are passed over where there
+//! is none, unless `PARLOR_DEMAND_PROGRAMS` is set. `PARLOR_TEST_REDIS` names another program.
 
 #![cfg(feature = "cluster")]
 
@@ -16,6 +16,8 @@ mod common;
 #[allow(dead_code)]
 #[path = "../common/process.rs"]
 mod process;
+#[path = "../common/redis.rs"]
+mod redis;
 
 mod engine;
 mod real;

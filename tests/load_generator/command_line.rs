@@ -1,7 +1,9 @@
 //! What the load bench's command line takes, and what it refuses.
 
+use crate::cluster::without_password;
 use crate::options::{Call, Options, Target, parse};
 use crate::plan::SCENARIOS;
+use crate::servers::Kind;
 use crate::transport::{Address, Via};
 
 fn call(line: &str) -> Result<Call, String> {
@@ -49,6 +51,16 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
         ("--connect unix:/x --via tcp", "does not fit"),
         ("--connect http:127.0.0.1:1 --via tcp", "does not fit"),
         ("--connect unix:/x --source 127.0.0.1", "not for Unix"),
+        ("--engine redis://127.0.0.1", "--nodes"),
+        ("--nodes 2 --connect 127.0.0.1:1", "--connect"),
+        ("--nodes 2 --pid 7", "--engine"),
+        ("--nodes 0", "from 1 to 8"),
+        ("--nodes 1,9", "from 1 to 8"),
+        ("--nodes two", "from 1 to 8"),
+        ("--nodes 2,4,2", "twice"),
+        ("churn --nodes 2", "churn is not for --nodes"),
+        ("--compare a --compare b --nodes 2", "nothing is run"),
+        ("--against nodes-2", "nodes-2"),
         ("--source here", "no IP address"),
         ("--via tls", "not built"),
         ("--via pigeon", "pigeon"),
@@ -94,6 +106,34 @@ fn where_to_connect_says_what_is_spoken() {
 fn rounds_are_repeated_where_something_is_compared() {
     for (line, rounds) in [("fanout", 1), ("--against redis", 3), ("--compare x", 3), ("--before x", 3)] {
         assert_eq!(options(line).rounds, rounds, "{line}");
+    }
+}
+
+/// One without an engine is measured in turn with them.
+#[test]
+fn nodes_are_measured_in_the_scenarios_that_are_for_them() {
+    let two = options("--nodes 1,4 --engine redis://127.0.0.1:1 --pid 7 --against redis");
+    assert_eq!(two.against, [Kind::Nodes(1), Kind::Nodes(4), Kind::Redis]);
+    assert_eq!(two.rounds, 3);
+    let names: Vec<&str> = two.scenarios.iter().map(|scenario| scenario.name).collect();
+    assert_eq!(names, ["fanout", "fanout-single", "paced", "rooms", "rooms-many"]);
+    assert_eq!(
+        two.engine.map(|engine| (engine.url, engine.process.map(|process| process.0))),
+        Some(("redis://127.0.0.1:1".to_owned(), Some(7)))
+    );
+    let own = options("rooms --nodes 2");
+    assert!(own.engine.is_none() && own.against == [Kind::Nodes(2)]);
+}
+
+#[test]
+fn a_password_is_not_shown() {
+    for (url, shown) in [
+        ("redis://chat:se@cret@10.0.0.5:6379/3", "redis://10.0.0.5:6379/3"),
+        ("redis://10.0.0.5", "redis://10.0.0.5"),
+        ("--engine=redis://:secret@[::1]:1", "--engine=redis://[::1]:1"),
+        ("redis+unix:/run/a@b", "redis+unix:/run/a@b"),
+    ] {
+        assert_eq!(without_password(url), shown);
     }
 }
 

@@ -4,6 +4,8 @@
 
 #![allow(dead_code)] // The bench has more than is needed here.
 
+#[path = "../../benches/load/cluster.rs"]
+mod cluster;
 #[path = "../../benches/load/date.rs"]
 mod date;
 #[path = "../../benches/load/dialects/mod.rs"]
@@ -63,9 +65,10 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// A site for as long as the test's process lives.
 fn site(address: Address, via: Via, sources: Sources, duration: Duration) -> Site<'static> {
     let address: &'static Address = Box::leak(Box::new(address));
-    let endpoint = Endpoint { address, via, sources: Box::leak(Box::new(sources)) };
+    let endpoint = Endpoint { address, others: &[], via, sources: Box::leak(Box::new(sources)) };
     let dialect = &dialects::parlor::Parlor;
-    Site { dialect, endpoint, process: None, duration, patience: DEADLINE, text: 64, progress: &|_| {} }
+    let watched = Box::leak(Box::default());
+    Site { dialect, endpoint, watched, duration, patience: DEADLINE, text: 64, progress: &|_| {} }
 }
 
 /// One over TCP, from wherever the bench would connect from.

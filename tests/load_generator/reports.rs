@@ -138,6 +138,27 @@ fn the_page_stands_by_itself() {
     }
 }
 
+/// Of nodes there is more to tell than of a server that is one process; the others have a gap there.
+#[test]
+fn figures_that_only_some_servers_have_get_a_column() {
+    let mut chapter = chapter(&[(Kind::Parlor, &[1.0]), (Kind::Nodes(2), &[1.5])]);
+    if let Ok(outcome) = &mut chapter.series[1].rounds[0] {
+        outcome.figures.insert(1, Figure::less("engine/message", "µs", 2.5));
+    }
+    let text = printed(&chapter);
+    for (server, values) in
+        [("parlor", ["1.00", "1.00", "–", "10"]), ("nodes-2", ["1.50", "1.50", "2.50", "10"])]
+    {
+        let row = text.lines().find(|line| line.trim_start().starts_with(server)).unwrap();
+        assert_eq!(row.split_whitespace().skip(1).take(4).collect::<Vec<_>>(), values, "{text}");
+    }
+    assert!(page(&[chapter]).contains("engine/message"));
+    assert_eq!(
+        sentence(&self::chapter(&[(Kind::Parlor, &[1.0]), (Kind::Nodes(2), &[2.0])])),
+        "parlor needs 0.50 of nodes-2's CPU for a delivery"
+    );
+}
+
 #[test]
 fn a_part_of_an_estimate_that_was_measured_is_known() {
     let mut estimate = Estimate::new(&[10.0, 20.0], 2, 3);

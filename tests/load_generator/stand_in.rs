@@ -53,9 +53,14 @@ pub const FULL: &str = "Too many clients: this stand-in has no seat left";
 
 /// Starts it; it ends with the test's process.
 pub fn start(stand_in: StandIn) -> (SocketAddr, Shared) {
+    let shared = Arc::new(Mutex::new(stand_in));
+    (start_another(&shared), shared)
+}
+
+/// One more address of the same server.
+pub fn start_another(shared: &Shared) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let shared = Arc::new(Mutex::new(stand_in));
     let server = shared.clone();
     thread::spawn(move || {
         for stream in listener.incoming() {
@@ -66,7 +71,7 @@ pub fn start(stand_in: StandIn) -> (SocketAddr, Shared) {
             thread::spawn(move || serve(stream, id, &shared));
         }
     });
-    (address, shared)
+    address
 }
 
 /// The same on a Unix socket.

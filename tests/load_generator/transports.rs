@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::stand_in::{FULL, StandIn, Vice, start_unix, start_web_socket};
+use super::stand_in::{self, FULL, StandIn, Vice, start_unix, start_web_socket};
 use super::{DEADLINE, site, usual};
+use crate::cluster::{Cluster, Engine};
 use crate::fault::Fault;
 use crate::scenarios::{Site, chat, churn::churn, requests::requests};
 use crate::servers::{Kind, Launch, Server};
@@ -101,7 +103,7 @@ fn where_nobody_speaks_web_socket_that_is_said() {
 
 fn launch(via: Via) -> Launch {
     let binary = PathBuf::from(env!("CARGO_BIN_EXE_parlor"));
-    Launch { cpus: None, descriptors: 1000, via, binary, before: None, extra: Vec::new() }
+    Launch { cpus: None, descriptors: 1000, via, binary, before: None, extra: Vec::new(), engine: None }
 }
 
 #[test]
@@ -127,6 +129,81 @@ fn the_bench_starts_parlor_with_its_web_socket() {
             assert!(!parts.contains("web"), "{parts}: {error}");
             assert!(error.to_string().contains("the server did not start"), "{error}");
         }
+    }
+}
+
+/// A site whose server listens at both addresses.
+fn site_of_two(first: SocketAddr, second: SocketAddr) -> Site<'static> {
+    let mut site = usual(first, SHORT);
+    site.endpoint.others = Box::leak(Box::new([Address::Tcp(second)]));
+    site
+}
+
+#[test]
+fn clients_are_spread_over_all_nodes() {
+    let (first, shared) = stand_in::start(StandIn::default());
+    let second = stand_in::start_another(&shared);
+    let site = site_of_two(first, second);
+    for (client, address) in [(0, first), (1, second), (2, first), (7, second)] {
+        assert_eq!(*site.endpoint.of_client(client).address, Address::Tcp(address));
+    }
+    all_goes_well(&site);
+    // With nobody at the second address, those of the second node do not get in.
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let fault = chat::fanout(&site_of_two(first, nobody), 20, 4).unwrap_err();
+    assert!(matches!(&fault, Fault::Lost(what) if what.contains(&nobody.to_string())), "{fault}");
+}
+
+#[test]
+fn misbehaviour_of_a_server_of_two_addresses_is_found_too() {
+    let (first, shared) = stand_in::start(StandIn::with_vice(Vice::Reorders, 5));
+    let site = Site { duration: DEADLINE, ..site_of_two(first, stand_in::start_another(&shared)) };
+    let outcome = chat::rooms(&site, 3, 6, 8);
+    assert!(outcome.is_err_and(|fault| fault.is_wrong()));
+}
+
+/// Needs the feature `cluster` and a `redis-server`, and says so where one is missing.
+#[test]
+fn the_bench_starts_nodes_and_measures_their_engine_apart() {
+    let launch = launch(Via::Tcp);
+    if let Err(missing) = Kind::Nodes(3).is_there(&launch) {
+        let of_parlor = missing.contains("the feature cluster");
+        assert_eq!(of_parlor, !cfg!(feature = "cluster"), "{missing}");
+        assert!(of_parlor || std::env::var_os("PARLOR_DEMAND_PROGRAMS").is_none(), "{missing}");
+        eprintln!("passed over: {missing}");
+        return;
+    }
+    let nodes = Cluster::start(3, &launch).unwrap();
+    assert_eq!((nodes.addresses.len(), nodes.watched.servers.len(), nodes.note()), (3, 3, None));
+    let (first, others) = nodes.addresses.split_first().unwrap();
+    let sources = Sources::towards(first, &[]);
+    let mut site = Site { watched: &nodes.watched, ..site(first.clone(), Via::Tcp, sources, SHORT) };
+    site.endpoint.others = others;
+    for outcome in [chat::fanout(&site, 20, 16), chat::rooms(&site, 5, 4, 2), chat::paced(&site, 20, 200.0)] {
+        let outcome = outcome.unwrap_or_else(|fault| panic!("{fault}"));
+        let figure = |name: &str| outcome.figures.iter().find(|figure| figure.name == name).unwrap().value;
+        for name in ["nodes/delivery", "engine/delivery", "nodes/message", "engine/message", "messages"] {
+            assert!(figure(name) > 0.0, "{name}");
+        }
+        // Parts and whole agree, up to rounding.
+        let parts = figure("nodes/delivery") + figure("engine/delivery");
+        assert!((parts / figure("CPU/delivery") - 1.0).abs() < 1e-6, "{parts}");
+    }
+}
+
+/// Its port can be connected to before it looks at the engine.
+#[test]
+fn nodes_that_do_not_start_tell_why() {
+    let nowhere = Engine { url: "redis+unix:/nowhere".to_owned(), process: None };
+    let launch = Launch { engine: Some(nowhere), ..launch(Via::Tcp) };
+    if let Err(missing) = Kind::Nodes(2).is_there(&launch) {
+        let is_built_in = cfg!(feature = "cluster");
+        assert!(!is_built_in && missing.contains("the feature cluster"), "{missing}");
+        return;
+    }
+    for _ in 0..5 {
+        let why = Cluster::start(2, &launch).map(|_| ()).unwrap_err().to_string();
+        assert!(why.contains("the server did not start") && why.contains("redis+unix:/nowhere"), "{why}");
     }
 }
 

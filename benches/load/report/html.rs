@@ -7,7 +7,7 @@ use plotters::style::RGBColor;
 
 use super::compare::{Change, Comparison};
 use super::plot::{self, Line, Tint};
-use super::{Ratio, Row, is_best, latency, notes, rows, show, words};
+use super::{Ratio, Row, is_best, latency, notes, pattern, rows, show, words};
 use crate::date;
 use crate::host::Facts;
 use crate::measure::{Better, Curve, Sample};
@@ -46,7 +46,8 @@ pub fn html(chapters: &[Chapter], facts: &Facts, command: &str, comparison: Opti
 }
 
 const LEGEND: &str = "<footer><p>Every delivery was checked: each message once, in order, for each receiver. \
-    CPU time is that of the server's process, user and system. Latency counts from when a message was sent, in paced and \
+    CPU time is that of the server's process, user and system; \
+    of several nodes that of all of them and of the engine that joins them. Latency counts from when a message was sent, in paced and \
     slow from when it was due. Figures are medians over the rounds; the spread is the distance between the least and the \
     most, as a share of the median. A ratio is the median of those of the rounds. The best figure of a column is marked \
     where it means something and is ahead by more than the rounds differ; with a single round none is. \
@@ -175,7 +176,7 @@ fn section(chapter: &Chapter) -> String {
 }
 
 fn table(rows: &[Row]) -> String {
-    let Some(pattern) = rows.iter().find(|row| !row.figures.is_empty()) else { return String::new() };
+    let Some(pattern) = pattern(rows) else { return String::new() };
     let rounds = rows.iter().flat_map(|row| &row.figures).map(|figure| figure.rounds).max().unwrap_or(0);
     let several = rows.len() > 1;
     let mut head = "<th>server</th>".to_owned();

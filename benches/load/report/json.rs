@@ -61,7 +61,9 @@ fn round_of(outcome: &Outcome) -> Value {
         json!({
             "at": seconds(sample.at),
             "count": sample.units,
+            "messages": sample.messages,
             "server_cpu": sample.server_cpu.map(seconds),
+            "engine_cpu": sample.engine_cpu.map(seconds),
             "generator_waited": seconds(sample.waited),
             "resident_bytes": sample.resident,
         })

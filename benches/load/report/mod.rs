@@ -82,6 +82,12 @@ pub fn rows(chapter: &Chapter) -> Vec<Row> {
     rows
 }
 
+/// The row with the most figures, after which a table has its columns. Those of several nodes have some more than others.
+pub fn pattern(rows: &[Row]) -> Option<&Row> {
+    let most = rows.iter().map(|row| row.figures.len()).max().filter(|most| *most > 0)?;
+    rows.iter().find(|row| row.figures.len() == most)
+}
+
 fn row(series: &Series) -> Row {
     let outcomes: Vec<&Outcome> = series.rounds.iter().flatten().collect();
     let figures = outcomes.first().map_or(&[][..], |outcome| &outcome.figures);

@@ -33,11 +33,14 @@ pub struct Line {
     pub points: Vec<(f64, f64)>,
 }
 
+type Rgb = (u8, u8, u8);
+
 /// Each server has its colour, in all plots.
 pub fn color(kind: Kind) -> Tint {
     let (light, dark) = match kind {
         Kind::Parlor => ((0x1d, 0x5f, 0xd6), (0x6d, 0xa2, 0xff)),
         Kind::Before => ((0x0e, 0x8f, 0xa8), (0x2f, 0xc7, 0xe0)),
+        Kind::Nodes(count) => NODES[(count - 1) % NODES.len()],
         Kind::Floor => ((0x64, 0x70, 0x82), (0x9a, 0xa6, 0xb8)),
         Kind::FloorShort => ((0xa6, 0xaf, 0xbd), (0x6b, 0x76, 0x88)),
         Kind::Redis => ((0xd6, 0x2f, 0x2f), (0xff, 0x6b, 0x6b)),
@@ -49,6 +52,15 @@ pub fn color(kind: Kind) -> Tint {
     let rgb = |(red, green, blue)| RGBColor(red, green, blue);
     Tint { light: rgb(light), dark: rgb(dark) }
 }
+
+/// The colours of clusters, by how many nodes they have: as different as those of other servers, for they stand beside
+/// each other.
+const NODES: [(Rgb, Rgb); 4] = [
+    ((0x0e, 0x8f, 0xa8), (0x2f, 0xc7, 0xe0)),
+    ((0x14, 0x93, 0x55), (0x3d, 0xcb, 0x86)),
+    ((0x8b, 0x3f, 0xd1), (0xbd, 0x8a, 0xf5)),
+    ((0xc4, 0x2f, 0x8e), (0xf4, 0x7c, 0xc4)),
+];
 
 /// How the axes are called and marked.
 struct Axes<'a> {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Paper, Row, is_best, notes, rows, show};
+use super::{Paper, Row, is_best, notes, pattern, rows, show};
 use crate::host::Facts;
 use crate::measure::Better;
 use crate::run::Chapter;
@@ -44,7 +44,7 @@ type Cell = (String, Look);
 
 /// One row for each server. The ratio stands behind the figure it belongs to, and the spread where there were rounds.
 fn table(rows: &[Row], paper: Paper) -> String {
-    let Some(pattern) = rows.iter().find(|row| !row.figures.is_empty()) else { return String::new() };
+    let Some(pattern) = pattern(rows) else { return String::new() };
     let plain = |text: String| (text, Look::Plain);
     let several = rows.len() > 1;
     let rounds = rows.iter().flat_map(|row| &row.figures).map(|figure| figure.rounds).max().unwrap_or(0);
@@ -118,7 +118,7 @@ fn align(lines: &[Vec<Cell>], paper: Paper) -> String {
 fn remarks(rows: &[Row]) -> String {
     let mut text = String::new();
     for row in rows {
-        let head = if row.kind == crate::servers::Kind::Parlor { "FAILED" } else { "did not get through:" };
+        let head = if row.kind.is_own() { "FAILED" } else { "did not get through:" };
         for fault in &row.faults {
             let _ = writeln!(text, "  {} {head} {fault}", row.kind.name());
         }

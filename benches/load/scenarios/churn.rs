@@ -57,7 +57,7 @@ pub fn churn(site: &Site<'_>, clients: usize) -> Result<Outcome, Fault> {
         under_way: 0,
         entering: 0,
         refusal: None,
-        meter: Meter::new(site.process, begin, site.warm_up()),
+        meter: Meter::new(site.watched, begin, site.warm_up()),
     };
     let mut number = 0;
     let mut last = begin;

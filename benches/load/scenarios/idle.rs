@@ -7,7 +7,7 @@ use super::{Live, Site};
 use crate::dialects::Frame;
 use crate::fault::Fault;
 use crate::measure::{COUNT, Figure, Outcome};
-use crate::process::{Memory, Process};
+use crate::process::Memory;
 use crate::swarm::{Clients, Handler, Swarm};
 
 /// Nothing should come; what the protocol says besides may.
@@ -28,7 +28,7 @@ pub fn idle(site: &Site<'_>, clients: usize) -> Result<Outcome, Fault> {
     let mut swarm = site.swarm()?;
     let guests: Vec<Guest> = (0..clients).map(|client| Guest::member(client as u32 / 10)).collect();
     let (first, second) = guests.split_at(clients / 2);
-    let empty = site.process.and_then(Process::memory);
+    let empty = site.watched.memory();
     let begin = swarm.now();
     let mut counted = gather(&mut swarm, site, first)?.len();
     let mut seconds = (swarm.now() - begin) as f64 / 1e9;
@@ -44,9 +44,9 @@ pub fn idle(site: &Site<'_>, clients: usize) -> Result<Outcome, Fault> {
     }
     let all = after_a_while(&mut swarm, site, Duration::from_millis(500))?;
 
-    let cpu_before = site.process.and_then(Process::cpu);
+    let cpu_before = site.watched.cpu();
     after_a_while(&mut swarm, site, site.duration)?;
-    let cpu_after = site.process.and_then(Process::cpu);
+    let cpu_after = site.watched.cpu();
 
     let mut outcome = Outcome::default();
     if let Some((before, all)) = before.zip(all) {
@@ -74,5 +74,5 @@ fn after_a_while(swarm: &mut Swarm<'_>, site: &Site<'_>, while_: Duration) -> Re
         swarm.turn(Some(left.min(Duration::from_millis(100))), &mut Silence)?;
         (site.progress)(Live::Silence);
     }
-    Ok(site.process.and_then(Process::memory))
+    Ok(site.watched.memory())
 }

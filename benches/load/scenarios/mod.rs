@@ -21,7 +21,7 @@ use std::time::Duration;
 use crate::dialects::Dialect;
 use crate::fault::Fault;
 use crate::measure::Meter;
-use crate::process::Process;
+use crate::process::Watched;
 use crate::swarm::Swarm;
 use crate::transport::Endpoint;
 
@@ -29,8 +29,8 @@ use crate::transport::Endpoint;
 pub struct Site<'a> {
     pub dialect: &'a dyn Dialect,
     pub endpoint: Endpoint<'a>,
-    /// The server's process, if it runs on this host and is known.
-    pub process: Option<Process>,
+    /// The server's processes, as far as they run on this host and are known.
+    pub watched: &'a Watched,
     /// How long the load lasts, the warm-up (a sixth of it) included.
     pub duration: Duration,
     /// How long to wait for what does not come before it counts as lost.

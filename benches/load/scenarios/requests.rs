@@ -33,7 +33,7 @@ pub fn requests(site: &Site<'_>, clients: usize, window: u32) -> Result<Outcome,
     let there = gather_for(&mut swarm, site, &guests, &mut ledger)?;
 
     let begin = swarm.now();
-    let meter = Meter::new(site.process, begin, site.warm_up());
+    let meter = Meter::new(site.watched, begin, site.warm_up());
     let asked = vec![VecDeque::new(); clients];
     let mut requests = Requests { dialect: site.dialect, names, ledger, asked, meter, over: false };
     for client in there {

@@ -7,6 +7,7 @@ use crate::dialects::{Dialect, Frame};
 use crate::fault::Fault;
 use crate::ledger::{Delivered, Ledger};
 use crate::measure::{Latency, Measured, Meter, latency};
+use crate::process::Watched;
 use crate::swarm::{Clients, Handler, Swarm};
 
 /// When the next message is said.
@@ -36,7 +37,7 @@ impl<'d> Talk<'d> {
     /// The speakers for each room are clients that `ledger` knows.
     pub fn new(dialect: &'d dyn Dialect, ledger: Ledger, speakers: Vec<Vec<u32>>) -> Talk<'d> {
         let turns = vec![0; speakers.len()];
-        let meter = Meter::new(None, 0, 0);
+        let meter = Meter::new(&Watched::default(), 0, 0);
         Talk { dialect, ledger, speakers, turns, free: Vec::new(), meter, lateness: latency() }
     }
 
@@ -56,7 +57,7 @@ impl<'d> Talk<'d> {
         let begin = swarm.now();
         let mut schedule = Schedule::new(pace, begin);
         let mut last = begin;
-        self.meter = Meter::new(site.process, begin, site.warm_up());
+        self.meter = Meter::new(site.watched, begin, site.warm_up());
         self.lateness.reset();
         self.free.clear();
         if let Pace::Window(window) = pace {
@@ -103,7 +104,10 @@ impl<'d> Talk<'d> {
 
     fn count(&mut self, delivered: Delivered, now: u64) {
         self.meter.count(now.saturating_sub(delivered.due));
-        self.free.extend(delivered.complete.map(|complete| complete.room));
+        if let Some(complete) = delivered.complete {
+            self.meter.complete();
+            self.free.push(complete.room);
+        }
     }
 
     fn say(&mut self, clients: &mut Clients, room: u32, due: u64) {

@@ -132,9 +132,20 @@ impl fmt::Display for Address {
 #[derive(Clone, Copy)]
 pub struct Endpoint<'a> {
     pub address: &'a Address,
+    /// Where the same server listens too: the other nodes, if it is several.
+    pub others: &'a [Address],
     pub via: Via,
     /// Where connections come from, if they are TCP.
     pub sources: &'a Sources,
+}
+
+impl<'a> Endpoint<'a> {
+    /// The one for the client of this number: clients go to all nodes in turn.
+    pub fn of_client(self, number: usize) -> Endpoint<'a> {
+        let node = number % (self.others.len() + 1);
+        let address = node.checked_sub(1).and_then(|other| self.others.get(other));
+        Endpoint { address: address.unwrap_or(self.address), ..self }
+    }
 }
 
 /// A connected socket, or one that is being connected.

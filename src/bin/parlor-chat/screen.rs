@@ -215,9 +215,12 @@ impl Chat {
         let change = self.link.turn(&mut app.client, |event| heard.push(event));
         *is_dirty |= !heard.is_empty() || change.is_some();
         heard.into_iter().for_each(|heard| app.hear(heard));
+        if !app.is_turned_away {
+            // A server that lets one in only to turn one away is tried again with pauses that grow, too.
+            self.failures = 0;
+        }
         match change {
             Some(Change::Connected) => {
-                self.failures = 0;
                 self.app.connected();
                 if self.screen.is_none() {
                     self.open()?;

@@ -1,5 +1,6 @@
 //! A node that is told the time, and whose engine is written down here, command by command.
 
+use super::life::{PAUSE_MAX, PAUSE_MIN};
 use super::*;
 use crate::cluster::question::{Answered, Heard, Question};
 use crate::dispatch::Action;
@@ -107,6 +108,28 @@ fn an_answer_may_take_five_seconds() {
         assert_eq!(node.take_lost(at(time)), lost, "after {time} ms");
     }
     assert!(!node.has_connection() && !node.is_asking(0));
+}
+
+/// However often in vain, and so that not all nodes come back at once.
+#[test]
+fn a_lost_link_is_tried_again_for_ever_after_pauses_that_grow_and_are_random() {
+    let pauses = |seed| {
+        let mut node = Node::new(new_node().config, seed);
+        let pauses = (0..1000u64).map(|attempt| {
+            let now = at(10_000 * attempt);
+            node.set_now(now);
+            assert!(node.wants_to_connect(), "attempt {attempt}");
+            node.lose("refused");
+            node.deadline().unwrap().since(now)
+        });
+        pauses.collect::<Vec<Duration>>()
+    };
+    let (one, other) = (pauses(1), pauses(2));
+    for (attempt, pause) in one.iter().enumerate() {
+        let longest = (PAUSE_MIN * (1 << attempt.min(6))).min(PAUSE_MAX);
+        assert!(*pause >= longest / 2 && *pause < longest, "attempt {attempt}: {pause:?}");
+    }
+    assert!(one.iter().zip(&other).all(|(one, other)| one != other));
 }
 
 /// The process stood still meanwhile: what has come counts before the time is looked at.

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use parlor::cluster::resp;
 
-use super::{Engine, join, login, send};
+use super::{join, login, send};
 use crate::process::{Client, Parlor};
+use crate::redis::Engine;
 
 /// Clients that each have one message under way.
 const TALKERS: usize = 64;
@@ -44,9 +45,8 @@ fn talk(clients: &mut [Client], rounds: usize) {
     }
 }
 
-fn talkers(addresses: &[&str]) -> Vec<Client> {
-    let mut clients: Vec<Client> =
-        (0..TALKERS).map(|index| Client::connect(addresses[index % addresses.len()])).collect();
+fn talkers(address: &str) -> Vec<Client> {
+    let mut clients: Vec<Client> = (0..TALKERS).map(|_| Client::connect(address)).collect();
     for (index, client) in clients.iter_mut().enumerate() {
         assert_eq!(client.ask(&join(&format!("room {index}"))), "OK");
     }
@@ -86,7 +86,7 @@ fn figures_of_a_message_to_one_member() {
     let plain = Parlor::serve(&[]);
     let engine = Engine::start(&[]);
     let node = engine.node(&[]);
-    let (mut alone, mut joined) = (talkers(&[&plain.1]), talkers(&[&node.1]));
+    let (mut alone, mut joined) = (talkers(&plain.1), talkers(&node.1));
     talk(&mut alone, ROUNDS / 10);
     talk(&mut joined, ROUNDS / 10);
     let before = [plain.0.id(), node.0.id(), engine.child.id()].map(cpu);
@@ -191,37 +191,4 @@ fn figures_of_a_killed_node() {
     let start = Instant::now();
     while bob.ask(&login("Ann")) != "OK" {}
     println!("a killed node's nickname was free after {:.1?}", start.elapsed());
-}
-
-/// Several nodes on this one machine: what each message costs, where members are on all of them.
-#[test]
-#[ignore = "it measures"]
-fn figures_of_several_nodes() {
-    for count in [1, 2, 4] {
-        let engine = Engine::start(&[]);
-        let nodes: Vec<(Parlor, String)> = (0..count).map(|_| engine.node(&[])).collect();
-        let addresses: Vec<&str> = nodes.iter().map(|(_, address)| &**address).collect();
-        let mut clients = talkers(&addresses);
-        let mut listeners: Vec<Client> = addresses.iter().map(|address| Client::connect(address)).collect();
-        for listener in &mut listeners {
-            (0..TALKERS).for_each(|room| assert_eq!(listener.ask(&join(&format!("room {room}"))), "OK"));
-        }
-        let ids: Vec<u32> = nodes.iter().map(|(node, _)| node.id()).collect();
-        let of_nodes = || ids.iter().map(|&id| cpu(id)).sum::<Duration>();
-        let (before, engine_before, start) = (of_nodes(), cpu(engine.child.id()), Instant::now());
-        let rounds = ROUNDS / 4;
-        std::thread::scope(|scope| {
-            for listener in &mut listeners {
-                scope.spawn(move || (0..rounds * TALKERS).for_each(|_| assert!(listener.line().is_some())));
-            }
-            talk(&mut clients, rounds);
-        });
-        let (time, messages) = (start.elapsed(), rounds * TALKERS);
-        println!(
-            "{count} nodes, each with a member in every room: {:.0} messages a second; CPU a message: engine {:.1} µs, all nodes {:.1} µs",
-            messages as f64 / time.as_secs_f64(),
-            each(cpu(engine.child.id()) - engine_before, messages),
-            each(of_nodes() - before, messages),
-        );
-    }
 }

@@ -51,6 +51,8 @@ pub struct App {
     pub wants_redraw: bool,
     /// When to ask once more for a nickname that was in use.
     pub nickname_again: Option<Instant>,
+    /// The connection was lost, and since then the server has said nothing but last words, if there was one at all.
+    pub is_turned_away: bool,
     /// Somebody else has the nickname that this client had before the connection was lost.
     pub is_nickname_taken: bool,
     was_login_answered: bool,
@@ -78,6 +80,7 @@ impl App {
             has_quit: false,
             wants_redraw: false,
             nickname_again: None,
+            is_turned_away: false,
             is_nickname_taken: false,
             was_login_answered: false,
             given_nickname: options.nickname.clone(),
@@ -159,7 +162,9 @@ impl App {
             return;
         }
         let time = self.clock.now();
-        let in_rooms = self.panes.iter_mut().filter(|pane| pane.room.is_some());
+        // Who was turned away was in no room: the gap is marked already.
+        let is_marked = std::mem::replace(&mut self.is_turned_away, true);
+        let in_rooms = self.panes.iter_mut().filter(|pane| !is_marked && pane.room.is_some());
         in_rooms.for_each(|pane| pane.gap(&time, &format!("connection lost: {why}")));
         for request in self.client.lost() {
             if let Request::Send { room, text } = request {
@@ -179,6 +184,7 @@ impl App {
 
     /// The server has said something.
     pub fn hear(&mut self, heard: Heard) {
+        self.is_turned_away &= matches!(heard.event, Event::LastWords(_) | Event::Strange(_));
         match heard.event {
             Event::Message { room, author, text, own } => self.message(&room, &author, &text, own),
             Event::Done { request, .. } => self.done(request),

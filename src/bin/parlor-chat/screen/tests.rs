@@ -146,6 +146,31 @@ fn pauses_grow_and_are_left_to_chance() {
     }
 }
 
+/// As a node of a cluster does that has lost its engine: it answers, and says last words.
+#[test]
+fn a_server_that_turns_one_away_marks_one_gap() {
+    let mut app = App::new(&options(&["ops"]));
+    let said =
+        |app: &mut App, line: &[u8]| app.client.hear(&mut &*line).map(|heard| app.hear(heard)).unwrap();
+    for _ in 0..3 {
+        app.connected();
+        said(&mut app, b"{\"action\":\"ERROR\",\"request\":null,\"message\":\"Cluster link lost\"}\n");
+        app.ended("gone", Duration::from_secs(9));
+        assert!(app.is_turned_away);
+    }
+    let mut canvas = Terminal::new(TestBackend::new(80, 24)).unwrap();
+    let mut screen = |app: &mut App| {
+        canvas.draw(|frame| view::draw(frame, app, Look { has_colours: false })).unwrap();
+        canvas.backend().to_string()
+    };
+    assert_eq!(screen(&mut app).matches("connection lost: Cluster link lost").count(), 1);
+    app.connected();
+    said(&mut app, b"{\"action\":\"RESPONSE\",\"message\":\"OK\"}\n");
+    assert!(!app.is_turned_away);
+    app.ended("gone", Duration::from_secs(9));
+    assert_eq!(screen(&mut app).matches("connection lost: ").count(), 2);
+}
+
 #[test]
 fn a_message_that_was_not_confirmed_is_told_when_the_connection_is_lost() {
     let mut app = App::new(&options(&["ops"]));
