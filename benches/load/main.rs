@@ -5,15 +5,16 @@
 //! - [`options`] and [`plan`]: what was asked for, and which scenarios there are with which numbers;
 //! - [`run`] and [`progress`]: scenario by scenario and round by round, the servers taking turns;
 //! - [`servers`] and [`process`]: starting a server as a child process, its CPU time and memory; [`floor`] is one of them;
-//!   [`cluster`]: several that are one;
+//!   [`cluster`]: several that are one; [`certificate`] is for those that speak TLS;
 //! - [`scenarios`]: what the clients do;
-//! - [`swarm`]: the clients' connections, and the loop; [`transport`]: TCP, Unix sockets, WebSocket below it;
+//! - [`swarm`]: the clients' connections, and the loop; [`transport`]: TCP, Unix sockets, WebSocket, TLS below it;
 //! - [`dialects`] and [`names`]: what each protocol looks like on the wire;
 //! - [`ledger`] and [`message`]: the check of every single delivery; [`fault`]: what can go wrong;
 //! - [`measure`], [`host`], [`date`] and [`report`]: figures, and how they are shown and compared.
 //!
 //! It knows of parlor what is on the wire and on its command line, and uses nothing of its library.
 
+mod certificate;
 mod cluster;
 mod date;
 mod dialects;

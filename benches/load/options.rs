@@ -125,9 +125,9 @@ fn scenarios_in_words() -> String {
 fn flags() -> Getopts {
     let mut flags = Getopts::new();
     flags
-        .optopt("", "connect", "Drive the parlor that listens there instead of starting one: HOST:PORT, unix:PATH, or http:HOST:PORT for its WebSocket.", "ADDR")
+        .optopt("", "connect", "Drive the parlor that listens there instead of starting one: HOST:PORT, unix:PATH, tls:HOST:PORT, or http:HOST:PORT for its WebSocket.", "ADDR")
         .optopt("", "pid", "The process of that server, or of --engine, if it runs on this host: then its CPU time is measured too.", "PID")
-        .optopt("", "via", "What is spoken with parlor: tcp (the default), unix, or ws (WebSocket; parlor needs its feature web). Other servers are spoken to as ever.", "TRANSPORT")
+        .optopt("", "via", "What is spoken with parlor: tcp (the default), unix, ws (WebSocket; parlor needs its feature web), or tls (with --features tls before the --): each handshake is a full one then, but with tls-resumed. Other servers are spoken to as ever.", "TRANSPORT")
         .optopt("", "nodes", "Measure so many parlors (1 to 8) that an engine joins to one server, in turn with one without engine, the clients spread over them; 1,2,4 measures several such clusters. parlor needs its feature cluster.", "NUMBERS")
         .optopt("", "engine", "The engine of --nodes: redis://HOST:PORT, or whatever parlor's --cluster takes; without it a redis-server is started.", "URL")
         .optopt("", "source", "Connect from these addresses of this host in turn. From one address there are some 28,000 ports towards a server.", "ADDRESSES")
@@ -261,11 +261,15 @@ fn target(matches: &Matches) -> Result<(Target, Via), String> {
             ));
         }
     }
-    let (address, spoken) = match address.strip_prefix("http:") {
-        Some(rest) => (Address::parse(rest)?, Via::Ws),
-        None => match Address::parse(&address)? {
+    let (address, spoken) = match address.split_once(':') {
+        Some(("http", rest)) => (Address::parse(rest)?, Via::Ws),
+        Some(("tls", rest)) => {
+            let tls = via.filter(|via| via.is_encrypted()).map_or_else(|| Via::named("tls"), Ok)?;
+            (Address::parse(rest)?, tls)
+        }
+        _ => match Address::parse(&address)? {
             address @ Address::Unix(_) => (address, Via::Unix),
-            address => (address, via.filter(|via| *via == Via::Ws).unwrap_or(Via::Tcp)),
+            address => (address, via.filter(|via| *via != Via::Unix).unwrap_or(Via::Tcp)),
         },
     };
     if let Some(via) = via.filter(|via| *via != spoken) {

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::certificate;
 use crate::cluster::{self, Engine, MOST_NODES};
 use crate::dialects::{
     Dialect, floor::Floor, irc::Irc, mqtt::Mqtt, nats::Nats, parlor::Parlor, redis::Redis,
@@ -201,15 +202,23 @@ impl Kind {
         let mut address = Address::Tcp(tcp);
         let arguments = match self {
             Kind::Parlor | Kind::Before | Kind::Nodes(_) => {
+                let mut certificate = Vec::new();
                 let listen = match launch.via {
                     Via::Tcp => tcp.to_string(),
                     Via::Ws => format!("http:{tcp}"),
+                    Via::Tls | Via::TlsResumed => {
+                        let files = certificate::write(directory)?;
+                        certificate.extend(["--tls-cert".into(), files.certificate.into()]);
+                        certificate.extend(["--tls-key".into(), files.key.into()]);
+                        format!("tls:{tcp}")
+                    }
                     Via::Unix => {
                         address = Address::Unix(directory.join("socket"));
                         address.to_string()
                     }
                 };
                 let mut arguments = vec!["--listen".into(), listen.into()];
+                arguments.append(&mut certificate);
                 arguments.extend(words(format!("--max-clients {clients}")));
                 arguments.extend(launch.extra.iter().map(OsString::from));
                 arguments

@@ -151,6 +151,8 @@ pub struct Swarm<'d> {
     pub names: Names,
     /// Why not all clients are there that were wanted, if so.
     pub short_of: Option<String>,
+    /// How many connections have resumed the session of an earlier one.
+    pub resumed: u64,
     buffer: Vec<u8>,
     /// What a layer has taken out of the buffer.
     plain: Vec<u8>,
@@ -168,6 +170,7 @@ impl<'d> Swarm<'d> {
             clients: Clients { slots: Slab::new(), queue: Vec::new(), closing: Vec::new() },
             names: Names::unique(),
             short_of: None,
+            resumed: 0,
             buffer: vec![0; READ_BUFFER],
             plain: Vec::new(),
             started: Instant::now(),
@@ -378,6 +381,7 @@ impl<'d> Swarm<'d> {
         let was_open = layer.is_open();
         let received = layer.receive(&self.buffer[..filled], &mut self.plain, &mut client.wire);
         let (is_open, answers) = (layer.is_open(), !client.wire.is_empty());
+        self.resumed += u64::from(is_open && !was_open && layer.is_resumed());
         if answers {
             self.clients.enqueue(id);
         }

@@ -50,6 +50,10 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
         ("start --connect 127.0.0.1:1", "exclude"),
         ("--connect unix:/x --via tcp", "does not fit"),
         ("--connect http:127.0.0.1:1 --via tcp", "does not fit"),
+        (
+            "--connect tls:127.0.0.1:1 --via tcp",
+            if cfg!(feature = "tls") { "does not fit" } else { "--features tls" },
+        ),
         ("--connect unix:/x --source 127.0.0.1", "not for Unix"),
         ("--engine redis://127.0.0.1", "--nodes"),
         ("--nodes 2 --connect 127.0.0.1:1", "--connect"),
@@ -62,7 +66,6 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
         ("--compare a --compare b --nodes 2", "nothing is run"),
         ("--against nodes-2", "nodes-2"),
         ("--source here", "no IP address"),
-        ("--via tls", "not built"),
         ("--via pigeon", "pigeon"),
         ("--text 15", "16"),
         ("--text 4097", "4096"),
@@ -92,6 +95,21 @@ fn where_to_connect_says_what_is_spoken() {
         ("--smoke", Via::Tcp),
     ] {
         assert_eq!(options(line).via, via, "{line}");
+    }
+    for (line, via) in [
+        ("--via tls", Via::Tls),
+        ("--via tls-resumed", Via::TlsResumed),
+        ("--connect tls:127.0.0.1:1", Via::Tls),
+        ("--connect tls:127.0.0.1:1 --via tls-resumed", Via::TlsResumed),
+        ("--connect 127.0.0.1:1 --via tls", Via::Tls),
+    ] {
+        match cfg!(feature = "tls") {
+            true => assert_eq!(options(line).via, via, "{line}"),
+            // It says how to build it.
+            false => {
+                assert!(refusal(line).contains("cargo bench --features tls --bench load -- --via"), "{line}")
+            }
+        }
     }
     let target = options("--connect unix:/run/parlor --pid 7").target;
     assert!(matches!(target, Target::Running(Address::Unix(_), Some(7))));

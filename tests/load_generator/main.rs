@@ -4,6 +4,8 @@
 
 #![allow(dead_code)] // The bench has more than is needed here.
 
+#[path = "../../benches/load/certificate.rs"]
+mod certificate;
 #[path = "../../benches/load/cluster.rs"]
 mod cluster;
 #[path = "../../benches/load/date.rs"]
@@ -51,6 +53,8 @@ mod command_line;
 mod frames;
 mod reports;
 mod stand_in;
+#[cfg(feature = "tls")]
+mod tls;
 mod transports;
 mod wire;
 

@@ -106,6 +106,22 @@ pub fn start_web_socket(stand_in: StandIn) -> (SocketAddr, Shared) {
     (address, shared)
 }
 
+/// The same over TLS, by rustls, which gives tickets to resume sessions with.
+#[cfg(feature = "tls")]
+pub fn start_tls(stand_in: StandIn, config: Arc<rustls::ServerConfig>) -> (SocketAddr, Shared) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let shared = Arc::new(Mutex::new(stand_in));
+    let server = shared.clone();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (stream, shared, config) = (stream.unwrap(), server.clone(), config.clone());
+            thread::spawn(move || serve_tls(stream, config, &shared));
+        }
+    });
+    (address, shared)
+}
+
 fn serve(stream: impl Read, id: Option<usize>, shared: &Shared) {
     let Some(id) = id else { return };
     for line in BufReader::new(stream).lines() {
@@ -126,6 +142,43 @@ impl Write for Outbox {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
+    }
+}
+
+/// As over WebSocket, a session cannot be shared between threads.
+#[cfg(feature = "tls")]
+fn serve_tls(stream: TcpStream, config: Arc<rustls::ServerConfig>, shared: &Shared) {
+    stream.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+    let session = rustls::ServerConnection::new(config).unwrap();
+    let mut stream = rustls::StreamOwned::new(session, stream);
+    let (outbox, waiting) = channel();
+    let id = shared.lock().unwrap().enter(Box::new(Outbox(outbox)));
+    let (mut input, mut buffer) = (Vec::new(), [0; 4096]);
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => input.extend_from_slice(&buffer[..count]),
+            Err(error)
+                if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {}
+            Err(_) => break,
+        }
+        while let Some(end) = input.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = input.drain(..=end).collect();
+            if let Some(id) = id {
+                shared.lock().unwrap().carry_out(id, &String::from_utf8_lossy(&line[..end]));
+            }
+        }
+        for lines in waiting.try_iter() {
+            let _ = stream.write_all(&lines);
+        }
+        if id.is_none() && !stream.conn.is_handshaking() {
+            break;
+        }
+    }
+    stream.conn.send_close_notify();
+    let _ = stream.flush();
+    if let Some(id) = id {
+        shared.lock().unwrap().leave(id);
     }
 }
 

@@ -15,10 +15,10 @@ use crate::scenarios::{Site, chat, churn::churn, requests::requests};
 use crate::servers::{Kind, Launch, Server};
 use crate::transport::{Address, Sources, Via};
 
-const SHORT: Duration = Duration::from_millis(300);
+pub const SHORT: Duration = Duration::from_millis(300);
 
 /// Each of these checks every delivery by itself.
-fn all_goes_well(site: &Site<'_>) {
+pub fn all_goes_well(site: &Site<'_>) {
     for outcome in
         [chat::fanout(site, 20, 16), chat::rooms(site, 5, 4, 2), requests(site, 5, 4), churn(site, 5)]
     {
@@ -28,10 +28,10 @@ fn all_goes_well(site: &Site<'_>) {
 }
 
 /// A folder that goes with the test.
-struct Folder(PathBuf);
+pub struct Folder(pub PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Folder {
+    pub fn new(name: &str) -> Folder {
         let folder = std::env::temp_dir().join(format!("parlor-generator-{name}-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         Folder(folder)
@@ -101,7 +101,7 @@ fn where_nobody_speaks_web_socket_that_is_said() {
     assert!(matches!(&fault, Fault::Lost(what) if what.contains("no WebSocket, but")), "{fault}");
 }
 
-fn launch(via: Via) -> Launch {
+pub fn launch(via: Via) -> Launch {
     let binary = PathBuf::from(env!("CARGO_BIN_EXE_parlor"));
     Launch { cpus: None, descriptors: 1000, via, binary, before: None, extra: Vec::new(), engine: None }
 }
@@ -222,13 +222,13 @@ fn the_chat_on_node_passes_the_same_checks() {
 }
 
 /// A parlor that runs by itself, as one that is given to `--connect`.
-struct Running {
+pub struct Running {
     child: Child,
-    address: Address,
+    pub address: Address,
 }
 
 impl Running {
-    fn start(options: &[&str]) -> Running {
+    pub fn start(options: &[&str]) -> Running {
         let mut child = Command::new(env!("CARGO_BIN_EXE_parlor"))
             .args(["--listen", "127.0.0.1:0"])
             .args(options)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Site;
 use crate::dialects::{Dialect, Frame};
 use crate::fault::Fault;
-use crate::measure::{CYCLE, Meter, Outcome};
+use crate::measure::{CYCLE, Figure, Meter, Outcome};
 use crate::message::{Message, Texts};
 use crate::names::Names;
 use crate::swarm::{Clients, Handler};
@@ -83,7 +83,11 @@ pub fn churn(site: &Site<'_>, clients: usize) -> Result<Outcome, Fault> {
     let measured = churn.meter.stop(swarm.now(), swarm.waited());
     let (cycles, seconds) = (churn.meter.units(), (swarm.now() - begin) as f64 / 1e9);
     // How long a visit takes depends on how many the server's queue of connections allows at once.
-    let outcome = Outcome::of_load(CYCLE, &measured, churn.meter).with_latency_for_information();
+    let mut outcome = Outcome::of_load(CYCLE, &measured, churn.meter).with_latency_for_information();
+    if site.endpoint.via.is_encrypted() {
+        let share = swarm.resumed as f64 / cycles.max(1) as f64 * 100.0;
+        outcome.figures.push(Figure::neither("resumed", "%", share.min(100.0)));
+    }
     let Some(refusal) = churn.refusal else { return Ok(outcome) };
     if measured.units == 0 {
         return Err(refusal);

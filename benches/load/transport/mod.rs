@@ -1,13 +1,15 @@
 //! How the generator's clients reach a server: the socket, and what is spoken between the socket and the dialect.
 //!
-//! TCP and Unix sockets carry a dialect's bytes as they are. Whatever wraps them (WebSocket now; TLS has its place
-//! here) is a [`Layer`]: bytes of the wire in, bytes of the dialect out, and the other way round. A layer does no
-//! input or output by itself and knows nothing of dialects, so the swarm is the same for all.
+//! TCP and Unix sockets carry a dialect's bytes as they are. Whatever wraps them (WebSocket, TLS) is a [`Layer`]: bytes of
+//! the wire in, bytes of the dialect out, and the other way round. A layer does no input or output by itself and knows
+//! nothing of dialects, so the swarm is the same for all.
 //!
 //! To add one: a variant of [`Via`], its name in [`Via::named`], its [`Layer`] in [`Via::layer`], and in
 //! `servers.rs` the `--listen` with which parlor speaks it.
 
 mod sources;
+#[cfg(feature = "tls")]
+mod tls;
 mod ws;
 
 use std::fmt;
@@ -28,6 +30,10 @@ pub enum Via {
     Unix,
     /// WebSocket over TCP, at the path `/ws`.
     Ws,
+    /// TLS over TCP, each handshake a full one. Only in builds with the feature `tls`, as the next.
+    Tls,
+    /// The same, where clients resume the sessions of others.
+    TlsResumed,
 }
 
 impl Via {
@@ -37,8 +43,12 @@ impl Via {
             "tcp" => Ok(Via::Tcp),
             "unix" => Ok(Via::Unix),
             "ws" => Ok(Via::Ws),
-            "tls" => Err("--via tls is not built into this load bench".to_owned()),
-            _ => Err(format!("--via knows tcp, unix, ws and tls, not {name}")),
+            "tls" | "tls-resumed" if !cfg!(feature = "tls") => Err(format!(
+                "{name} is not built into this load bench; try cargo bench --features tls --bench load -- --via {name}"
+            )),
+            "tls" => Ok(Via::Tls),
+            "tls-resumed" => Ok(Via::TlsResumed),
+            _ => Err(format!("--via knows tcp, unix, ws, tls and tls-resumed, not {name}")),
         }
     }
 
@@ -47,7 +57,14 @@ impl Via {
             Via::Tcp => "tcp",
             Via::Unix => "unix",
             Via::Ws => "ws",
+            Via::Tls => "tls",
+            Via::TlsResumed => "tls-resumed",
         }
+    }
+
+    /// Whether it is TLS, with whatever handshakes.
+    pub fn is_encrypted(self) -> bool {
+        matches!(self, Via::Tls | Via::TlsResumed)
     }
 
     /// What wraps the dialect's bytes on a new connection to `address`, if anything does.
@@ -55,6 +72,10 @@ impl Via {
         match self {
             Via::Tcp | Via::Unix => None,
             Via::Ws => Some(Box::new(ws::WebSocket::new(&address.to_string()))),
+            #[cfg(feature = "tls")]
+            Via::Tls | Via::TlsResumed => Some(Box::new(tls::Tls::new(self == Via::TlsResumed))),
+            #[cfg(not(feature = "tls"))]
+            Via::Tls | Via::TlsResumed => unreachable!("it has no name in this build"),
         }
     }
 }
@@ -77,6 +98,11 @@ pub trait Layer {
 
     /// Whether the dialect may begin.
     fn is_open(&self) -> bool;
+
+    /// Whether it goes on with what an earlier connection has agreed upon. Known once it is open.
+    fn is_resumed(&self) -> bool {
+        false
+    }
 
     /// Takes what has come from the socket. Appends what the dialect is to see to `plain`, and what must be answered
     /// to `wire`. On an ending, `plain` still holds what came before.
