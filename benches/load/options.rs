@@ -140,9 +140,10 @@ fn flags() -> Getopts {
         .optopt("", "rooms", "How many rooms there are in rooms and rooms-many.", "N")
         .optopt("", "members", "How many members each of them has.", "N")
         .optopt("", "window", "How many messages or requests are under way.", "N")
-        .optopt("", "rate", "How many messages a second are sent in paced and in slow.", "N")
+        .optopt("", "rate", "How many messages a second are sent in paced, in slow and in flood.", "N")
         .optopt("", "text", "Bytes of text in each message, from 16 to 4096 (default 64; slow: 1024).", "BYTES")
         .optopt("", "slow", "How many per cent of the clients in slow never read (default 10).", "PERCENT")
+        .optopt("", "flood", "How many newcomers come at once in flood (default 200).", "N")
         .optopt("", "bound", "Which p99 the load may reach in capacity, in milliseconds (default 50).", "MS")
         .optopt("", "patience", "How long to wait for a delivery until it counts as lost (default 10).", "S")
         .optmulti("", "parlor", "A further argument for the parlor that is started, as in --parlor=--max-pending=4M. May be given several times.", "ARGUMENT")
@@ -165,8 +166,9 @@ fn flags() -> Getopts {
 }
 
 /// Options that only some scenarios make use of.
-const OF_SCENARIOS: [&str; 10] =
-    ["clients", "rooms", "members", "window", "rate", "text", "slow", "bound", "seconds", "patience"];
+const OF_SCENARIOS: [&str; 11] = [
+    "clients", "rooms", "members", "window", "rate", "text", "slow", "flood", "bound", "seconds", "patience",
+];
 
 fn options(matches: &Matches) -> Result<Options, String> {
     let mut against = match matches.opt_str("against") {
@@ -240,6 +242,7 @@ fn sizes(matches: &Matches, smoke: bool) -> Result<Sizes, String> {
         rate: positive(matches, "rate")?.map(|rate| rate as f64),
         text,
         slow_percent: positive(matches, "slow")?,
+        flood: positive(matches, "flood")?,
         bound: positive(matches, "bound")?.map(|bound| Duration::from_millis(bound as u64)),
         smoke,
     })

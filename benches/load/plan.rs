@@ -7,7 +7,7 @@ use crate::fault::Fault;
 use crate::measure::{Figure, Outcome};
 use crate::process::Process;
 use crate::scenarios::capacity::{Search, capacity};
-use crate::scenarios::{Site, chat, churn::churn, idle::idle, requests::requests, slow::slow};
+use crate::scenarios::{Site, chat, churn::churn, flood::flood, idle::idle, requests::requests, slow::slow};
 use crate::servers::{Kind, Launch, Server};
 
 /// What people are told of a scenario.
@@ -22,7 +22,7 @@ pub struct Scenario {
 }
 
 /// In the order in which they run.
-pub const SCENARIOS: [Scenario; 11] = [
+pub const SCENARIOS: [Scenario; 12] = [
     Scenario {
         name: "fanout",
         about: "One publisher, one room of --clients (1000), and --window (64) messages under way: the next is sent when one has reached everybody.",
@@ -78,6 +78,12 @@ pub const SCENARIOS: [Scenario; 11] = [
         uses: &["clients", "rate", "slow", "text", "seconds", "patience"],
     },
     Scenario {
+        name: "flood",
+        about: "One room of --clients (200), --rate (100) messages a second, without and with --flood (200) newcomers at once, again and again: half of them shake hands (TCP, and what --via puts upon it) and go, the others do not finish.",
+        meaning: "What those who talk notice of handshakes in masses.",
+        uses: &["clients", "rate", "flood", "text", "seconds", "patience"],
+    },
+    Scenario {
         name: "capacity",
         about: "Raises the load step by step: deliveries a second in a room of --clients (1000) until the p99 passes --bound (50) milliseconds, and clients in one room, with four messages under way, while the p95 is at most 500 milliseconds.",
         meaning: "The last load that the server held.",
@@ -106,6 +112,7 @@ pub struct Sizes {
     pub rate: Option<f64>,
     pub text: Option<usize>,
     pub slow_percent: Option<usize>,
+    pub flood: Option<usize>,
     pub bound: Option<Duration>,
     /// Everything small.
     pub smoke: bool,
@@ -133,6 +140,7 @@ enum Work {
     Churn { clients: usize },
     Idle { clients: usize },
     Slow { receivers: usize, rate: f64, share: f64 },
+    Flood { receivers: usize, rate: f64, newcomers: usize },
     Capacity(Search),
     Start,
 }
@@ -159,6 +167,7 @@ impl Plan {
     pub fn usual_seconds(&self, seconds: f64) -> f64 {
         match self.work {
             Work::Slow { .. } => 3.0 * seconds + 0.5,
+            Work::Flood { .. } => 4.0 * seconds + 0.5,
             // The number of steps depends on the server; each is a third as long as a load.
             Work::Capacity(_) => 11.0 * seconds + 10.0,
             Work::Idle { .. } => seconds + 3.0,
@@ -178,6 +187,7 @@ impl Plan {
             Work::Churn { clients } => churn(site, clients),
             Work::Idle { clients } => idle(site, clients),
             Work::Slow { receivers, rate, share } => slow(site, receivers, rate, share),
+            Work::Flood { receivers, rate, newcomers } => flood(site, receivers, rate, newcomers),
             Work::Capacity(search) => {
                 // Many short steps instead of one long run.
                 let step = site.duration.div_f64(3.0).max(Duration::from_millis(100));
@@ -213,6 +223,10 @@ impl Work {
                 let share = sizes.slow_percent.unwrap_or(10) as f64 / 100.0;
                 Work::Slow { receivers: clients(100, 20), rate: rate(1000.0), share }
             }
+            "flood" => {
+                let newcomers = sizes.flood.unwrap_or(small(200, 20)).min(most / 2);
+                Work::Flood { receivers: clients(200, 20), rate: rate(100.0), newcomers }
+            }
             "capacity" => {
                 let bound = sizes.bound.unwrap_or(Duration::from_millis(50));
                 let (most_clients, step) = (small(most, 200).min(most), small(1000, 100));
@@ -244,6 +258,9 @@ impl Work {
             Work::Slow { receivers, rate, share } => format!(
                 "one room of {receivers}, {rate} messages a second; {} % more who never read",
                 share * 100.0
+            ),
+            Work::Flood { receivers, rate, newcomers } => format!(
+                "one room of {receivers}, {rate} messages a second; {newcomers} newcomers at once, again and again"
             ),
             Work::Capacity(Search { receivers, bound, .. }) => format!(
                 "the load that one room of {receivers} carries with a p99 of at most {} ms, and how many one room may have",

@@ -127,6 +127,13 @@ impl Cpus {
     }
 }
 
+/// The calling thread runs only when nothing else on its CPU wants to. Whether that could be arranged.
+pub fn yield_to_others() -> bool {
+    let Ok(thread) = fs::read_link("/proc/thread-self") else { return false };
+    let Some(number) = thread.file_name() else { return false };
+    quietly(Command::new("chrt").args(["--idle", "--pid", "0"]).arg(number))
+}
+
 /// Raises the number of descriptors that this process and those it starts may have to what the system allows, and says
 /// how many that is.
 pub fn raise_descriptors() -> usize {

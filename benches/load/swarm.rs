@@ -20,6 +20,9 @@ pub trait Handler {
     /// A connection stands.
     fn connected(&mut self, _clients: &mut Clients, _id: usize) {}
 
+    /// `wire` is what the connection's layer says first, before it is sent.
+    fn opening(&mut self, _id: usize, _wire: &mut Vec<u8>) {}
+
     /// A frame has come; `raw` is all of its bytes, `now` in nanoseconds of the swarm's clock.
     fn frame(
         &mut self,
@@ -273,6 +276,7 @@ impl<'d> Swarm<'d> {
                     None => handler.connected(&mut self.clients, id),
                     Some(layer) => {
                         layer.open(&mut client.wire);
+                        handler.opening(id, &mut client.wire);
                         self.clients.enqueue(id);
                     }
                 }

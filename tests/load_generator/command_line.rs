@@ -30,6 +30,7 @@ fn an_option_that_nothing_chosen_makes_use_of_is_refused() {
         ("churn --window 5", "requests"),
         ("idle --text 100", "fanout"),
         ("fanout --slow 5", "slow"),
+        ("paced --flood 5", "flood"),
         ("paced --bound 5", "capacity"),
         ("start --seconds 5", "fanout"),
         ("capacity --rate 5", "paced"),

@@ -75,6 +75,12 @@ fn site(address: Address, via: Via, sources: Sources, duration: Duration) -> Sit
     Site { dialect, endpoint, watched, duration, patience: DEADLINE, text: 64, progress: &|_| {} }
 }
 
+/// The value of the figure `name`.
+fn figure(outcome: &measure::Outcome, name: &str) -> f64 {
+    let figure = outcome.figures.iter().find(|figure| figure.name == name);
+    figure.unwrap_or_else(|| panic!("no figure {name} in {outcome:?}")).value
+}
+
 /// One over TCP, from wherever the bench would connect from.
 fn usual(address: std::net::SocketAddr, duration: Duration) -> Site<'static> {
     let address = Address::Tcp(address);

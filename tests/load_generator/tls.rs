@@ -11,11 +11,10 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::stand_in::{FULL, StandIn, Vice, start_tls};
-use super::transports::{Folder, Running, SHORT, all_goes_well, launch};
-use super::{DEADLINE, site};
+use super::transports::{Folder, Running, SHORT, all_goes_well, flood_goes_well, launch};
+use super::{DEADLINE, figure, site};
 use crate::certificate;
 use crate::fault::Fault;
-use crate::measure::Outcome;
 use crate::scenarios::{Site, chat, churn::churn};
 use crate::servers::{Kind, Server};
 use crate::transport::{Address, Sources, Via};
@@ -41,10 +40,6 @@ fn over_tls(stand_in: StandIn, via: Via, duration: Duration) -> Site<'static> {
     let address = Address::Tcp(start_tls(stand_in, Arc::new(config)).0);
     let sources = Sources::towards(&address, &[]);
     site(address, via, sources, duration)
-}
-
-fn figure(outcome: &Outcome, name: &str) -> f64 {
-    outcome.figures.iter().find(|figure| figure.name == name).map(|figure| figure.value).unwrap()
 }
 
 #[test]
@@ -88,6 +83,7 @@ fn the_bench_starts_parlor_with_tls() {
         let sources = Sources::towards(&server.address, &[]);
         let site = site(server.address.clone(), via, sources, SHORT);
         all_goes_well(&site);
+        flood_goes_well(&site);
         // What has no ticket yet gets one.
         let outcome = (0..20).map(|_| churn(&site, 3).unwrap()).last().unwrap();
         let resumed = figure(&outcome, "resumed");

@@ -5,13 +5,13 @@ use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::stand_in::{self, FULL, StandIn, Vice, start_unix, start_web_socket};
-use super::{DEADLINE, site, usual};
+use super::{DEADLINE, figure, site, usual};
 use crate::cluster::{Cluster, Engine};
 use crate::fault::Fault;
-use crate::scenarios::{Site, chat, churn::churn, requests::requests};
+use crate::scenarios::{Site, chat, churn::churn, flood::flood, requests::requests};
 use crate::servers::{Kind, Launch, Server};
 use crate::transport::{Address, Sources, Via};
 
@@ -25,6 +25,25 @@ pub fn all_goes_well(site: &Site<'_>) {
         let outcome = outcome.unwrap_or_else(|fault| panic!("{fault}"));
         assert!(outcome.latency.is_some_and(|latency| !latency.is_empty()));
     }
+}
+
+/// Those who talk lose nothing in a flood, of which there was one: where others want the CPU it may need longer to begin.
+pub fn flood_goes_well(site: &Site<'_>) {
+    let begin = Instant::now();
+    let mut duration = SHORT;
+    let outcome = loop {
+        let outcome = flood(&Site { duration, ..*site }, 10, 50.0, 40);
+        let outcome = outcome.unwrap_or_else(|fault| panic!("{fault}"));
+        if figure(&outcome, "handshakes") > 0.0 || begin.elapsed() > DEADLINE {
+            break outcome;
+        }
+        duration *= 2;
+    };
+    for name in ["p99", "p99 without", "times", "handshakes", "unfinished"] {
+        assert!(figure(&outcome, name) > 0.0, "{name} in {outcome:?}");
+    }
+    // What it is compared by.
+    assert_eq!(outcome.figures[0].name, "p99");
 }
 
 /// A folder that goes with the test.
@@ -111,8 +130,17 @@ fn the_bench_starts_parlor_on_tcp_and_unix() {
     for via in [Via::Tcp, Via::Unix] {
         let server = Server::start(Kind::Parlor, &launch(via)).unwrap();
         let sources = Sources::towards(&server.address, &[]);
-        all_goes_well(&site(server.address.clone(), via, sources, SHORT));
+        let site = site(server.address.clone(), via, sources, SHORT);
+        all_goes_well(&site);
+        flood_goes_well(&site);
     }
+}
+
+/// Newcomers for whom there is no seat end nothing.
+#[test]
+fn a_flood_meets_a_full_server() {
+    let site = usual(stand_in::start(StandIn::with_seats(12)).0, SHORT);
+    flood_goes_well(&site);
 }
 
 /// With the part that speaks WebSocket, parlor is driven over it; without it, that is said.

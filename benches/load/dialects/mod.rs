@@ -34,7 +34,7 @@ pub enum Frame<'a> {
 pub type Parsed<'a> = Result<Option<(usize, Frame<'a>)>, String>;
 
 /// A client's side of a chat protocol. All that it writes is appended to `out`.
-pub trait Dialect {
+pub trait Dialect: Sync {
     /// Logs the client in. Exactly one [`Frame::Done`] comes of it.
     fn login(&self, client: Name, out: &mut Vec<u8>);
 

@@ -10,6 +10,7 @@
 pub mod capacity;
 pub mod chat;
 pub mod churn;
+pub mod flood;
 pub mod gather;
 pub mod idle;
 pub mod requests;

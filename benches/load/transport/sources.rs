@@ -42,9 +42,20 @@ impl Sources {
             }
             _ => Sources::exactly(given.to_vec(), ephemeral_ports()),
         };
-        // Two generators at once hardly ever begin at the same place.
-        sources.next.set(RandomState::new().hash_one(std::process::id()) >> 32);
+        sources.begin_anywhere();
         sources
+    }
+
+    /// The same once more, for another thread.
+    pub fn others(&self) -> Sources {
+        let sources = Sources::exactly(self.addresses.clone(), self.ports.clone());
+        sources.begin_anywhere();
+        sources
+    }
+
+    /// Two generators at once hardly ever begin at the same place.
+    fn begin_anywhere(&self) {
+        self.next.set(RandomState::new().hash_one(std::process::id()) >> 32);
     }
 
     /// These and no others.
