@@ -5,7 +5,8 @@
 //! - [`options`] and [`plan`]: what was asked for, and which scenarios there are with which numbers;
 //! - [`run`] and [`progress`]: scenario by scenario and round by round, the servers taking turns;
 //! - [`servers`] and [`process`]: starting a server as a child process, its CPU time and memory; [`floor`] is one of them;
-//!   [`cluster`]: several that are one; [`certificate`] is for those that speak TLS;
+//!   [`cluster`]: several that are one; [`certificate`] is for those that speak TLS, [`proxies`] end it
+//!   in front of parlor;
 //! - [`scenarios`]: what the clients do;
 //! - [`swarm`]: the clients' connections, and the loop; [`transport`]: TCP, Unix sockets, WebSocket, TLS below it;
 //! - [`dialects`] and [`names`]: what each protocol looks like on the wire;
@@ -29,6 +30,7 @@ mod options;
 mod plan;
 mod process;
 mod progress;
+mod proxies;
 mod report;
 mod run;
 mod scenarios;

@@ -131,7 +131,7 @@ fn flags() -> Getopts {
         .optopt("", "nodes", "Measure so many parlors (1 to 8) that an engine joins to one server, in turn with one without engine, the clients spread over them; 1,2,4 measures several such clusters. parlor needs its feature cluster.", "NUMBERS")
         .optopt("", "engine", "The engine of --nodes: redis://HOST:PORT, or whatever parlor's --cluster takes; without it a redis-server is started.", "URL")
         .optopt("", "source", "Connect from these addresses of this host in turn. From one address there are some 28,000 ports towards a server.", "ADDRESSES")
-        .optopt("", "against", "Measure these servers in turn with parlor and give the ratios: redis, nats, mosquitto, ngircd; ws, a chat of thirty lines on node with the npm package ws; and floor, which is the least a server can do: it forwards lines as long as parlor's and looks at nothing in them. floor-short does so with the shortest lines. Those that are not installed are left out.", "NAMES")
+        .optopt("", "against", "Measure these servers in turn with parlor and give the ratios: redis, nats, mosquitto, ngircd; ws, a chat of thirty lines on node with the npm package ws; and floor, which is the least a server can do: it forwards lines as long as parlor's and looks at nothing in them. floor-short does so with the shortest lines. plain is parlor over TCP; nginx and haproxy end TLS in front of that one, with --via tls. Those that are not installed are left out.", "NAMES")
         .optopt("", "before", "Measure this program of parlor too, in turn with the other, as the server before.", "PROGRAM")
         .optopt("", "binary", "The program of parlor to start; without it the one that cargo built with this bench.", "PROGRAM")
         .optopt("", "rounds", "Repeat everything so often, the servers taking turns, and give the median and the spread (default 1; with --against, --before or --compare 3).", "N")
@@ -196,6 +196,12 @@ fn options(matches: &Matches) -> Result<Options, String> {
             .collect::<Result<_, _>>()?,
         None => Vec::new(),
     };
+    if !via.is_encrypted() && against.iter().any(|kind| kind.is_proxy()) {
+        return Err("nginx and haproxy end TLS in front of parlor: --against them needs --via tls".into());
+    }
+    if via == Via::Tcp && against.contains(&Kind::Plain) {
+        return Err("plain is parlor over TCP: --against plain needs another --via".into());
+    }
     if !sources.is_empty() && via == Via::Unix {
         return Err("--source is for TCP, not for Unix sockets".into());
     }
@@ -351,7 +357,9 @@ fn compare(matches: &Matches, before: &str, after: &str) -> Result<Call, String>
 fn kind(name: &str) -> Result<Kind, String> {
     let known = Kind::named(name.trim()).filter(|kind| !(kind.is_own() || *kind == Kind::Before));
     known.ok_or_else(|| {
-        format!("--against knows redis, nats, mosquitto, ngircd, ws, floor and floor-short, not {name}")
+        format!(
+            "--against knows redis, nats, mosquitto, ngircd, ws, floor, floor-short, plain, nginx and haproxy, not {name}"
+        )
     })
 }
 

@@ -278,6 +278,11 @@ impl Work {
 /// would count that program's start too.
 pub fn start(kind: Kind, launch: &Launch) -> Result<Outcome, Fault> {
     const TIMES: usize = 5;
+    if kind.is_proxy() {
+        return Err(Fault::Host(
+            "start measures one program, and a proxy in front of parlor is two".to_owned(),
+        ));
+    }
     let broken = |error: std::io::Error| Fault::Host(error.to_string());
     let program = kind.program(launch).map_err(Fault::Host)?;
     let here = Launch {

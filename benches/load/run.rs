@@ -10,6 +10,7 @@ use crate::options::{Options, Target};
 use crate::plan::{Plan, start};
 use crate::process::{Process, Watched};
 use crate::progress::{Estimate, Progress};
+use crate::proxies::Proxied;
 use crate::scenarios::{Live, Site};
 use crate::servers::{Kind, Launch, Server};
 use crate::transport::{Endpoint, Sources, Via};
@@ -112,6 +113,20 @@ fn once(
             let endpoint = Endpoint { address, others, via: place.launch.via, sources: &sources };
             let outcome = drive(options, plan, kind, endpoint, &nodes.watched, progress)?;
             Ok(outcome.noting(nodes.note()))
+        }
+        _ if kind.is_proxy() => {
+            let started = Proxied::start(kind, &place.launch);
+            let Proxied { proxy, watched, .. } = &started.map_err(|error| Fault::Host(error.to_string()))?;
+            let (address, sources) = (&proxy.address, Sources::towards(&proxy.address, &[]));
+            let via = kind.via(place.launch.via);
+            drive(
+                options,
+                plan,
+                kind,
+                Endpoint { address, others: &[], via, sources: &sources },
+                watched,
+                progress,
+            )
         }
         _ => {
             let started = Server::start(kind, &place.launch);

@@ -19,6 +19,7 @@ use crate::dialects::{
     Dialect, floor::Floor, irc::Irc, mqtt::Mqtt, nats::Nats, parlor::Parlor, redis::Redis,
 };
 use crate::process::{Cpus, Process};
+use crate::proxies;
 use crate::transport::{Address, Via};
 
 /// How servers are started.
@@ -36,6 +37,13 @@ pub struct Launch {
     pub extra: Vec<String>,
     /// The engine that joins several nodes, if one runs already.
     pub engine: Option<Engine>,
+}
+
+impl Launch {
+    /// How many clients a server may let in.
+    pub fn most_clients(&self) -> usize {
+        self.descriptors.saturating_sub(100)
+    }
 }
 
 /// A kind of server.
@@ -56,9 +64,15 @@ pub enum Kind {
     Ngircd,
     /// A chat of thirty lines on node, with the npm package of this name.
     Ws,
+    /// parlor over TCP, whatever is spoken with the other.
+    Plain,
+    /// That one behind a proxy that ends TLS.
+    Nginx,
+    /// The same with another proxy.
+    Haproxy,
 }
 
-pub const ALL: [Kind; 9 + MOST_NODES] = [
+pub const ALL: [Kind; 12 + MOST_NODES] = [
     Kind::Parlor,
     Kind::Before,
     Kind::Nodes(1),
@@ -76,6 +90,9 @@ pub const ALL: [Kind; 9 + MOST_NODES] = [
     Kind::Mosquitto,
     Kind::Ngircd,
     Kind::Ws,
+    Kind::Plain,
+    Kind::Nginx,
+    Kind::Haproxy,
 ];
 
 /// What several nodes are called, by how many they are.
@@ -97,6 +114,9 @@ impl Kind {
             Kind::Mosquitto => "mosquitto",
             Kind::Ngircd => "ngircd",
             Kind::Ws => "ws",
+            Kind::Plain => "plain",
+            Kind::Nginx => "nginx",
+            Kind::Haproxy => "haproxy",
         }
     }
 
@@ -106,13 +126,13 @@ impl Kind {
 
     pub fn dialect(self) -> Box<dyn Dialect> {
         match self {
-            Kind::Parlor | Kind::Before | Kind::Nodes(_) | Kind::Ws => Box::new(Parlor),
             Kind::Floor => Box::new(Floor { as_long_as_parlor: true }),
             Kind::FloorShort => Box::new(Floor { as_long_as_parlor: false }),
             Kind::Redis => Box::new(Redis),
             Kind::Nats => Box::new(Nats),
             Kind::Mosquitto => Box::new(Mqtt),
             Kind::Ngircd => Box::new(Irc),
+            _ => Box::new(Parlor),
         }
     }
 
@@ -129,10 +149,15 @@ impl Kind {
         matches!(self, Kind::Parlor | Kind::Nodes(_))
     }
 
+    /// Whether it is a proxy in front of parlor: two programs, which [`Proxied`](crate::proxies::Proxied) starts.
+    pub fn is_proxy(self) -> bool {
+        matches!(self, Kind::Nginx | Kind::Haproxy)
+    }
+
     /// What is spoken with it, if `parlors` is spoken with parlor.
     pub fn via(self, parlors: Via) -> Via {
         match self {
-            Kind::Parlor | Kind::Before | Kind::Nodes(_) => parlors,
+            Kind::Parlor | Kind::Before | Kind::Nodes(_) | Kind::Nginx | Kind::Haproxy => parlors,
             Kind::Ws => Via::Ws,
             _ => Via::Tcp,
         }
@@ -141,7 +166,7 @@ impl Kind {
     /// The program, or how to get it.
     pub fn program(self, launch: &Launch) -> Result<PathBuf, String> {
         let name = match self {
-            Kind::Parlor | Kind::Nodes(_) => return Ok(launch.binary.clone()),
+            Kind::Parlor | Kind::Nodes(_) | Kind::Plain => return Ok(launch.binary.clone()),
             Kind::Before => return launch.before.clone().ok_or_else(|| "before needs --before".to_owned()),
             Kind::Floor | Kind::FloorShort => {
                 return std::env::current_exe().map_err(|error| error.to_string());
@@ -151,6 +176,8 @@ impl Kind {
             Kind::Mosquitto => "mosquitto",
             Kind::Ngircd => "ngircd",
             Kind::Ws => "node",
+            Kind::Nginx => "nginx",
+            Kind::Haproxy => "haproxy",
         };
         find(name).ok_or_else(|| {
             let package = if self == Kind::Ws { "nodejs node-ws" } else { name };
@@ -162,18 +189,22 @@ impl Kind {
     /// there.
     pub fn version(self, launch: &Launch) -> Option<String> {
         let arguments: &[&str] = match self {
-            Kind::Floor | Kind::FloorShort | Kind::Nodes(_) => return None,
+            Kind::Floor | Kind::FloorShort | Kind::Nodes(_) | Kind::Plain => return None,
             Kind::Mosquitto => &["-h"],
             Kind::Ws => &["-p", "`${require('ws/package.json').version} on node ${process.version}`"],
+            Kind::Nginx | Kind::Haproxy => &["-v"],
             _ => &["--version"],
         };
         let mut command = Command::new(self.program(launch).ok()?);
         command.args(arguments).env("NODE_PATH", node_path()).stdin(Stdio::null());
         let output = command.output().ok().filter(|output| output.status.success() || self != Kind::Ws)?;
-        let said = String::from_utf8_lossy(&output.stdout).lines().next()?.trim().to_owned();
+        // nginx says it where others complain.
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).lines().next()?.trim().to_owned();
         // The name stands before it already.
-        let without = said.strip_prefix(self.name()).and_then(|rest| rest.strip_prefix(' '));
-        Some(without.unwrap_or(&said).to_owned())
+        let said = said.trim_start_matches("nginx version: ").trim_start_matches("HAProxy version ");
+        let without = said.strip_prefix(self.name()).and_then(|rest| rest.strip_prefix([' ', '/']));
+        Some(without.unwrap_or(said).to_owned())
     }
 
     /// Whether it can be started, or how to get it.
@@ -185,6 +216,9 @@ impl Kind {
         if matches!(self, Kind::Nodes(_)) {
             return cluster::is_there(launch);
         }
+        if self.is_proxy() {
+            proxies::is_there(self)?;
+        }
         if program.is_file() { Ok(()) } else { Err(format!("there is no program {}", program.display())) }
     }
 
@@ -193,7 +227,7 @@ impl Kind {
         let tcp = free_address()?;
         let port = tcp.port();
         let file = directory.join("config");
-        let clients = launch.descriptors.saturating_sub(100);
+        let clients = launch.most_clients();
         let words = |text: String| text.split_whitespace().map(OsString::from).collect::<Vec<_>>();
         let with_file = |options: &str, text: String, more: String| -> io::Result<Vec<OsString>> {
             fs::write(&file, text)?;
@@ -201,9 +235,9 @@ impl Kind {
         };
         let mut address = Address::Tcp(tcp);
         let arguments = match self {
-            Kind::Parlor | Kind::Before | Kind::Nodes(_) => {
+            Kind::Parlor | Kind::Before | Kind::Nodes(_) | Kind::Plain => {
                 let mut certificate = Vec::new();
-                let listen = match launch.via {
+                let listen = match self.via(launch.via) {
                     Via::Tcp => tcp.to_string(),
                     Via::Ws => format!("http:{tcp}"),
                     Via::Tls | Via::TlsResumed => {
@@ -229,6 +263,7 @@ impl Kind {
             Kind::Mosquitto => with_file("-c", mosquitto(port), String::new())?,
             Kind::Ngircd => with_file("-n -f", ngircd(port), String::new())?,
             Kind::Ws => with_file("", WS_PEER.to_owned(), format!("{} {port}", tcp.ip()))?,
+            Kind::Nginx | Kind::Haproxy => return Err(io::Error::other("there is nothing behind the proxy")),
         };
         Ok((address, arguments))
     }
@@ -389,6 +424,6 @@ fn temporary_directory() -> io::Result<PathBuf> {
 }
 
 /// A port that was free a moment ago.
-fn free_address() -> io::Result<SocketAddr> {
+pub fn free_address() -> io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }

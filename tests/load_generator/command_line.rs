@@ -75,6 +75,8 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
         ("--seconds 0", "0.05"),
         ("--against postgres", "postgres"),
         ("--against before", "before"),
+        ("--against haproxy", "--via tls"),
+        ("--against plain", "another --via"),
         ("--compare a --compare b --rounds 3", "nothing is run"),
         ("--compare a --compare b --compare c", "two"),
         ("fan-out", "there is no scenario fan-out"),

@@ -34,6 +34,8 @@ mod plan;
 mod process;
 #[path = "../../benches/load/progress.rs"]
 mod progress;
+#[path = "../../benches/load/proxies.rs"]
+mod proxies;
 #[path = "../../benches/load/report/mod.rs"]
 mod report;
 #[path = "../../benches/load/run.rs"]

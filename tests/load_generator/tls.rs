@@ -15,6 +15,7 @@ use super::transports::{Folder, Running, SHORT, all_goes_well, flood_goes_well, 
 use super::{DEADLINE, figure, site};
 use crate::certificate;
 use crate::fault::Fault;
+use crate::proxies::Proxied;
 use crate::scenarios::{Site, chat, churn::churn};
 use crate::servers::{Kind, Server};
 use crate::transport::{Address, Sources, Via};
@@ -73,6 +74,24 @@ fn where_nobody_speaks_tls_that_is_said() {
     let site = site(parlor.address.clone(), Via::Tls, Sources::towards(&parlor.address, &[]), SHORT);
     let fault = chat::fanout(&site, 3, 1).unwrap_err();
     assert!(matches!(&fault, Fault::Lost(what) if what.contains("no TLS")), "{fault}");
+}
+
+/// Proxies in front of parlor pass the same checks, and both programs are watched; passed over where one is missing.
+#[test]
+fn the_bench_starts_proxies_in_front_of_parlor() {
+    for kind in [Kind::Nginx, Kind::Haproxy] {
+        let launch = launch(Via::Tls);
+        if let Err(missing) = kind.is_there(&launch) {
+            assert!(std::env::var_os("PARLOR_DEMAND_PROGRAMS").is_none(), "{missing}");
+            eprintln!("passed over: {missing}");
+            continue;
+        }
+        let Proxied { proxy, watched, .. } = &Proxied::start(kind, &launch).unwrap();
+        let sources = Sources::towards(&proxy.address, &[]);
+        all_goes_well(&site(proxy.address.clone(), kind.via(Via::Tls), sources, SHORT));
+        assert_eq!(watched.servers.len(), 2);
+        assert!(watched.cpu() > proxy.process().cpu());
+    }
 }
 
 /// The real one. Without the asking no session is resumed; with it nearly all are, but for those who come first.
