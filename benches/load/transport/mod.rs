@@ -73,7 +73,7 @@ impl Via {
             Via::Tcp | Via::Unix => None,
             Via::Ws => Some(Box::new(ws::WebSocket::new(&address.to_string()))),
             #[cfg(feature = "tls")]
-            Via::Tls | Via::TlsResumed => Some(Box::new(tls::Tls::new(self == Via::TlsResumed))),
+            Via::Tls | Via::TlsResumed => Some(Box::new(tls::Tls::new(address, self == Via::TlsResumed))),
             #[cfg(not(feature = "tls"))]
             Via::Tls | Via::TlsResumed => unreachable!("it has no name in this build"),
         }

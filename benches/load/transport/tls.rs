@@ -14,18 +14,21 @@ use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, SignatureScheme};
 
-use super::{Ending, Layer};
+use super::{Address, Ending, Layer};
 
-/// Tickets are kept for each name of a server, a few for each. So that many clients at once find one, the server has many
+/// Tickets are kept for each name of a server, a few for each. So that many clients at once find one, each server has many
 /// names.
 const NAMES: usize = 64;
+
+/// So many servers have their tickets kept.
+const SERVERS: usize = 4;
 
 /// Tickets that are kept for one name, as rustls counts them.
 const TICKETS: usize = 8;
 
 static FULL: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| config(Resumption::disabled()));
 static RESUMED: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
-    let tickets = Arc::new(ClientSessionMemoryCache::new(NAMES * TICKETS));
+    let tickets = Arc::new(ClientSessionMemoryCache::new(SERVERS * NAMES * TICKETS));
     config(Resumption::store(tickets))
 });
 
@@ -44,14 +47,16 @@ fn config(resumption: Resumption) -> Arc<ClientConfig> {
 pub struct Tls(ClientConnection);
 
 impl Tls {
-    /// `resumes`: it shows a ticket, if there is one.
-    pub fn new(resumes: bool) -> Tls {
+    /// A connection to the server at this address. `resumes`: it shows a ticket, if there is one.
+    pub fn new(address: &Address, resumes: bool) -> Tls {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let (config, number) = match resumes {
             true => (&*RESUMED, NEXT.fetch_add(1, Ordering::Relaxed) % NAMES),
             false => (&*FULL, 0),
         };
-        let name = ServerName::try_from(format!("server-{number}.invalid")).expect("it is a name");
+        let port = if let Address::Tcp(address) = address { address.port() } else { 0 };
+        let name = format!("name-{number}.server-{port}.invalid");
+        let name = ServerName::try_from(name).expect("it is a name");
         let mut session = ClientConnection::new(config.clone(), name).expect("this host has random numbers");
         // What waits is bounded by what a scenario has under way.
         session.set_buffer_limit(None);
