@@ -12,7 +12,7 @@ use super::chat::one_room;
 use super::talk::Pace;
 use crate::dialects::Frame;
 use crate::fault::Fault;
-use crate::measure::{COUNT, DELIVERY, Figure, Outcome, latency};
+use crate::measure::{DELIVERY, Figure, Outcome, latency};
 use crate::process;
 use crate::swarm::{Clients, Handler, Swarm};
 use crate::transport::Endpoint;
@@ -49,7 +49,7 @@ pub fn flood(site: &Site<'_>, receivers: usize, rate: f64, newcomers: usize) -> 
     let late = milliseconds(talk.lateness.value_at_quantile(0.99));
     outcome.figures.extend([
         Figure::neither("p99 without", "ms", p99[0]),
-        Figure::less("times", COUNT, p99[1] / p99[0].max(f64::MIN_POSITIVE)),
+        Figure::less("ratio", "×", p99[1] / p99[0].max(f64::MIN_POSITIVE)),
         Figure::neither("handshakes", "/s", done.handshakes as f64 / seconds),
         Figure::neither("unfinished", "/s", done.unfinished as f64 / seconds),
         Figure::neither("sent late p99", "ms", late),
