@@ -79,7 +79,7 @@ pub const SCENARIOS: [Scenario; 12] = [
     },
     Scenario {
         name: "flood",
-        about: "One room of --clients (200), --rate (100) messages a second, without and with --flood (200) newcomers at once, again and again: half of them shake hands (TCP, and what --via puts upon it) and go, the others do not finish.",
+        about: "One room of --clients (200), --rate (100) messages a second, without and with --flood (200) newcomers at once, again and again: a quarter of them shake hands (TCP, and what --via puts upon it) and go, the others do not finish.",
         meaning: "What those who talk notice of handshakes in masses.",
         uses: &["clients", "rate", "flood", "text", "seconds", "patience"],
     },
