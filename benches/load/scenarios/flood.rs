@@ -23,6 +23,9 @@ const TURNS: usize = 2;
 /// The next wave comes after this time even if the one before is not through.
 const LONGEST_WAVE: Duration = Duration::from_secs(2);
 
+/// The longest that a flood waits for events at once.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// One room of `receivers`, `rate` messages a second, without and with waves of `newcomers` at once. The latency is that
 /// with them.
 pub fn flood(site: &Site<'_>, receivers: usize, rate: f64, newcomers: usize) -> Result<Outcome, Fault> {
@@ -121,73 +124,94 @@ const FAR: [Far; 4] = [Far::Whole, Far::Half, Far::Deaf, Far::Nowhere];
 
 struct Newcomers {
     at_once: usize,
-    /// By connection.
-    far: Vec<Option<Far>>,
-    /// Of this wave, those who shake hands and are not through.
+    wave: u64,
+    /// By connection: its wave, and how far it goes.
+    there: Vec<Option<(u64, Far)>>,
+    /// Those who shake hands and are not through.
     under_way: usize,
     done: Done,
 }
 
 impl Newcomers {
     fn new(at_once: usize) -> Newcomers {
-        Newcomers { at_once, far: Vec::new(), under_way: 0, done: Done::default() }
+        Newcomers { at_once, wave: 0, there: Vec::new(), under_way: 0, done: Done::default() }
     }
 
     /// Wave after wave, until it is over. Those who do not finish stay for one wave more.
     fn flood(&mut self, swarm: &mut Swarm<'_>, over: &AtomicBool) -> Result<(), Fault> {
         let mut before = Vec::new();
         while !over.load(Ordering::Relaxed) {
-            let mut unfinished = Vec::new();
-            for far in FAR.into_iter().cycle().take(self.at_once) {
-                let id = swarm.connect(None)?;
-                if self.far.len() <= id {
-                    self.far.resize(id + 1, None);
-                }
-                self.far[id] = Some(far);
-                match far {
-                    Far::Whole => self.under_way += 1,
-                    _ => unfinished.push(id),
-                }
-                swarm.clients.read(id, far != Far::Deaf);
-            }
+            let unfinished = self.come(swarm)?;
             self.done.unfinished += unfinished.len() as u64;
+            let nobody_came = unfinished.is_empty() && self.under_way == 0;
             let begin = swarm.now();
             while self.under_way > 0
                 && !over.load(Ordering::Relaxed)
                 && swarm.now() - begin < LONGEST_WAVE.as_nanos() as u64
             {
-                swarm.turn(Some(Duration::from_millis(20)), self)?;
+                swarm.turn(Some(PAUSE), self)?;
             }
             for id in std::mem::replace(&mut before, unfinished) {
-                self.leave(&mut swarm.clients, id);
+                // It may have gone by itself, and its number be that of another.
+                if matches!(self.there.get(id), Some(Some((wave, _))) if *wave < self.wave) {
+                    self.leave(&mut swarm.clients, id);
+                }
             }
-            swarm.turn(Some(Duration::ZERO), self)?;
+            swarm.turn(Some(if nobody_came { PAUSE } else { Duration::ZERO }), self)?;
         }
         Ok(())
     }
 
-    /// Whether it was there.
-    fn leave(&mut self, clients: &mut Clients, id: usize) -> Option<Far> {
-        let far = self.far.get_mut(id)?.take()?;
-        self.under_way -= usize::from(far == Far::Whole);
-        clients.close(id);
-        Some(far)
+    /// The next wave comes. Who does not finish.
+    fn come(&mut self, swarm: &mut Swarm<'_>) -> Result<Vec<usize>, Fault> {
+        self.wave += 1;
+        let mut unfinished = Vec::new();
+        for far in FAR.into_iter().cycle().take(self.at_once) {
+            let id = match swarm.connect(None) {
+                Ok(id) => id,
+                // The wave is smaller; how many there were in all is told.
+                Err(Fault::OutOfPorts(_)) => break,
+                Err(fault) => return Err(fault),
+            };
+            if self.there.len() <= id {
+                self.there.resize(id + 1, None);
+            }
+            self.there[id] = Some((self.wave, far));
+            swarm.clients.read(id, far != Far::Deaf);
+            match far {
+                Far::Whole => self.under_way += 1,
+                _ => unfinished.push(id),
+            }
+        }
+        Ok(unfinished)
+    }
+
+    fn far(&self, id: usize) -> Option<Far> {
+        self.there.get(id).copied().flatten().map(|(_, far)| far)
+    }
+
+    fn leave(&mut self, clients: &mut Clients, id: usize) {
+        if let Some(far) = self.far(id) {
+            self.there[id] = None;
+            self.under_way -= usize::from(far == Far::Whole);
+            clients.close(id);
+        }
     }
 }
 
 impl Handler for Newcomers {
     /// Without a layer to connect is all the handshake there is.
     fn connected(&mut self, clients: &mut Clients, id: usize) {
-        if self.far.get(id) == Some(&Some(Far::Whole)) {
+        if self.far(id) == Some(Far::Whole) {
             self.leave(clients, id);
             self.done.handshakes += 1;
         }
     }
 
     fn opening(&mut self, id: usize, wire: &mut Vec<u8>) {
-        match self.far.get(id) {
-            Some(Some(Far::Half)) => wire.truncate(wire.len() / 2),
-            Some(Some(Far::Nowhere)) => wire.clear(),
+        match self.far(id) {
+            Some(Far::Half) => wire.truncate(wire.len() / 2),
+            Some(Far::Nowhere) => wire.clear(),
             _ => {}
         }
     }
