@@ -77,6 +77,8 @@ pub enum Writing {
     Open,
     /// Not before an event says that there is room.
     Blocked,
+    /// All is said, and the goodbye waits for room. Nothing may follow it.
+    Closing,
     /// All is said, the goodbye too, and the sending side is closed.
     Finished,
     /// Writing has failed. What the client has sent is still carried out.

@@ -261,6 +261,16 @@ impl Fanout {
         self.outboxes.get_mut(client as usize)?.as_deref_mut()
     }
 
+    /// The transport of a client holds so many bytes, perhaps of its own: an answer to a ping. They go out at the end of the
+    /// turn, or count with what waits until there is room.
+    pub fn transport_holds(&mut self, client: ClientId, bytes: usize, has_room: bool) {
+        if bytes > 0 && has_room {
+            self.list(client);
+        } else if let Some(outbox) = self.outbox_mut(client).filter(|_| bytes > 0) {
+            outbox.set_held(bytes);
+        }
+    }
+
     /// The outbox of a client, if it has one. It can be empty: a client can be on the list for what its
     /// transport holds.
     pub fn waiting(&self, client: ClientId) -> Option<&Outbox> {

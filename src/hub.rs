@@ -220,8 +220,10 @@ impl<T: Transport> Hub<T> {
         self.now = now.into();
         let Some(connection) = self.connections.get_mut(client as usize) else { return };
         connection.transport.ready(event);
-        if event.writable && connection.writing == Writing::Blocked {
-            connection.writing = Writing::Open;
+        if event.writable && matches!(connection.writing, Writing::Blocked | Writing::Closing) {
+            if connection.writing == Writing::Blocked {
+                connection.writing = Writing::Open;
+            }
             self.dispatch.fanout.list(client);
         }
         let may_have_more = !matches!(connection.source, Source::Ended(_));
@@ -387,6 +389,7 @@ impl<T: Transport> Hub<T> {
             clients += usize::from(connection.is_client());
             lingering += usize::from(matches!(phase, Phase::Lingering { .. }));
             held += connection.input.as_ref().map_or(0, |input| input.allocated_bytes());
+            held += connection.transport.input_bytes();
             assert!(
                 !self.is_too_slow(client) || self.dispatch.fanout.has_list(),
                 "client {client} is too slow"

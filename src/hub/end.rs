@@ -84,10 +84,11 @@ impl<T: Transport> Hub<T> {
         let Some(connection) = self.connections.get(client as usize).filter(|it| it.is_client()) else {
             return;
         };
-        let has_failed = connection.writing == Writing::Failed;
+        // Behind a goodbye that waits for room nothing can be said.
+        let is_mute = matches!(connection.writing, Writing::Failed | Writing::Closing);
         self.counters.disconnected[reason.kind()] += 1;
         self.log_disconnect(client, reason);
-        if has_failed {
+        if is_mute {
             return self.close(client);
         }
         self.leave_tables(client);
@@ -325,11 +326,12 @@ impl<T: Transport> Hub<T> {
             return self.resume(client);
         }
         if !is_idle && !connection.pinged {
+            // However late this is (the server stood still): the peer has as long to answer as if it were in time.
+            connection.alive_at = connection.alive_at.max(now.before(self.options.keepalive / 2));
             connection.pinged = true;
             connection.transport.ping();
-            if connection.writing == Writing::Open {
-                self.dispatch.fanout.list(client);
-            }
+            let has_room = connection.writing == Writing::Open;
+            self.dispatch.fanout.transport_holds(client, connection.transport.held(), has_room);
             return self.enter_deadline(client);
         }
         connection.reading = Reading::LastLook;

@@ -121,9 +121,8 @@ impl<T: Transport> Hub<T> {
         self.counters.reads += 1;
         self.dispatch.fanout.budget.spend_read();
         let received = connection.transport.receive(buffer);
-        if connection.transport.held() > 0 && connection.writing == Writing::Open {
-            self.dispatch.fanout.list(client);
-        }
+        let has_room = connection.writing == Writing::Open;
+        self.dispatch.fanout.transport_holds(client, connection.transport.held(), has_room);
         match received {
             Ok(Received::Bytes { count, drained }) => {
                 connection.source = if drained { Source::Drained } else { Source::Unread };
@@ -305,6 +304,8 @@ impl<T: Transport> Hub<T> {
         self.counters.reads += 1;
         self.dispatch.fanout.budget.spend_read();
         match connection.transport.receive(&mut self.read_buffer) {
+            // The end of the socket is still to come, perhaps behind bytes that mean nothing.
+            Ok(Received::End(End::Goodbye | End::Broken)) => self.queue_again(client),
             Ok(Received::End(end)) => {
                 connection.source = Source::Ended(end);
                 self.close_if_done(client);

@@ -74,6 +74,10 @@ impl<T: Transport> Hub<T> {
         match connection.writing {
             // No room, as far as is known: what waits is only counted.
             Writing::Blocked if !is_too_slow => return self.recount(client),
+            Writing::Closing => {
+                self.dispatch.fanout.release(client);
+                return self.close_if_done(client);
+            }
             Writing::Failed | Writing::Finished => {
                 let was_held_back = connection.reading == Reading::HeldBack;
                 self.dispatch.fanout.release(client);
@@ -158,7 +162,8 @@ impl<T: Transport> Hub<T> {
     pub(super) fn close_if_done(&mut self, client: ClientId) {
         let Some(connection) = self.connections.get_mut(client as usize) else { return };
         let waits = self.dispatch.fanout.waiting(client).is_some_and(|outbox| !outbox.is_empty());
-        if waits || (connection.transport.held() > 0 && connection.writing != Writing::Finished) {
+        let has_said_goodbye = matches!(connection.writing, Writing::Closing | Writing::Finished);
+        if waits || (connection.transport.held() > 0 && !has_said_goodbye) {
             return;
         }
         let reason = match connection.phase {
@@ -177,7 +182,10 @@ impl<T: Transport> Hub<T> {
                     connection.tell_stalled(false);
                     self.goodbye_is_said(client);
                 }
-                Ok(false) => connection.writing = Writing::Blocked,
+                Ok(false) => {
+                    connection.writing = Writing::Closing;
+                    connection.tell_stalled(true);
+                }
                 Err(_) => return self.close(client),
             }
         }

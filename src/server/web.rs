@@ -98,7 +98,7 @@ impl Loop {
         let mut scrape = || scrape(hub, limits, turns.as_ref(), visitors, expires_at);
         if let Some(entrant) = door.event(visitor, event, now, &mut scrape) {
             let door::Entrant { peer, transport, begun } = entrant;
-            let socket = Socket::Web(Box::new(WebSocket::new(transport, begun)));
+            let socket = Socket::Web(Box::new(WebSocket::new(transport, begun, hub.memory())));
             // One that cannot be registered again is closed, and that is all.
             let _ = self.connect(socket, peer, true, now);
         }

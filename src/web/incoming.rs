@@ -17,6 +17,7 @@ use std::ops::Range;
 
 use super::frames::{CONTROL_BYTES_MAX, Fault, HEAD_BYTES_MAX, Head, Opcode, unmask};
 use super::utf8::{NotUtf8, Utf8};
+use crate::batch::{Counted, Memory};
 
 /// What is known of a client's input between two reads.
 #[derive(Debug, Default)]
@@ -36,8 +37,14 @@ pub struct Incoming {
 struct Held {
     /// The payload of the Ping or Close that is under way.
     control: Control,
-    /// What came behind the request for the upgrade.
-    begun: Vec<u8>,
+    begun: Option<Begun>,
+}
+
+/// What came behind the request for the upgrade.
+#[derive(Debug)]
+struct Begun {
+    bytes: Vec<u8>,
+    counted: Counted,
 }
 
 /// What the next byte belongs to.
@@ -136,8 +143,6 @@ pub struct Decoded {
     /// So many bytes of lines stand at the beginning of the buffer. Where a message has not come to its end, the last of
     /// them has no `\n` yet.
     pub bytes: usize,
-    /// Something of a message came: control frames do not keep a client from being idle.
-    pub has_data: bool,
     /// The latest Ping that is to be answered.
     pub ping: Option<Control>,
     /// The end, if it has come. Whole messages before it stand in the buffer; the beginning of one that has no end
@@ -167,8 +172,6 @@ impl Incoming {
                 }
                 Stage::Ended(_) => break,
             };
-            // A head that is not yet whole belongs to what its first byte says.
-            decoded.has_data |= self.is_within_data();
             let end = match step {
                 Ok(taken) => {
                     next += taken;
@@ -198,27 +201,39 @@ impl Incoming {
         self.end().is_some() && !std::mem::replace(&mut self.end_is_told, true)
     }
 
-    /// Keeps what came behind the request for the upgrade.
-    pub fn hold(&mut self, begun: Vec<u8>) {
-        if !begun.is_empty() {
-            self.held.get_or_insert_default().begun = begun;
+    /// Keeps what came behind the request for the upgrade. It counts as memory until it is taken.
+    pub fn hold(&mut self, bytes: Vec<u8>, memory: &Memory) {
+        if !bytes.is_empty() {
+            let mut counted = Counted::new(memory);
+            counted.set(bytes.capacity());
+            self.held.get_or_insert_default().begun = Some(Begun { bytes, counted });
         }
+    }
+
+    /// Bytes allocated for what was kept so.
+    pub fn held_bytes(&self) -> usize {
+        let begun = self.held.as_ref().and_then(|held| held.begun.as_ref());
+        begun.map_or(0, |begun| begun.counted.get())
     }
 
     /// Copies some of that into `buffer`, and forgets it. How many bytes, if there were any.
     pub fn take_held(&mut self, buffer: &mut [u8]) -> Option<usize> {
-        let begun = &mut self.held.as_mut()?.begun;
-        let count = begun.len().min(buffer.len());
-        for (place, byte) in buffer.iter_mut().zip(begun.drain(..count)) {
+        let held = self.held.as_mut()?;
+        let bytes = &mut held.begun.as_mut()?.bytes;
+        let count = bytes.len().min(buffer.len());
+        for (place, byte) in buffer.iter_mut().zip(bytes.drain(..count)) {
             *place = byte;
         }
-        self.let_go();
-        (count > 0).then_some(count)
+        if bytes.is_empty() {
+            held.begun = None;
+            self.let_go();
+        }
+        Some(count)
     }
 
     /// Gives back what holds nothing.
     fn let_go(&mut self) {
-        if self.held.as_ref().is_some_and(|held| held.begun.is_empty() && held.control.len == 0) {
+        if self.held.as_ref().is_some_and(|held| held.begun.is_none() && held.control.len == 0) {
             self.held = None;
         }
     }
@@ -237,16 +252,7 @@ impl Incoming {
 
     /// Bytes allocated beside this.
     pub fn allocated_bytes(&self) -> usize {
-        self.held.as_ref().map_or(0, |held| size_of::<Held>() + held.begun.capacity())
-    }
-
-    fn is_within_data(&self) -> bool {
-        const CONTROL_BIT: u8 = 0x08;
-        match self.stage {
-            Stage::Payload { kind, .. } => kind.is_text(),
-            Stage::Head { begun: [first, ..], len } => len > 0 && first & CONTROL_BIT == 0,
-            Stage::Ended(_) => false,
-        }
+        self.held.as_ref().map_or(0, |_| size_of::<Held>()) + self.held_bytes()
     }
 
     /// Takes the head of a frame, or what has come of it. How many bytes that took.

@@ -4,6 +4,7 @@ use std::io;
 
 use super::incoming::{self, Incoming};
 use super::outgoing::Outgoing;
+use crate::batch::Memory;
 use crate::protocol::DisconnectReason;
 use crate::transport::{End, Event, Received, Sent, Transport};
 
@@ -16,10 +17,11 @@ pub struct WebSocket<T> {
 }
 
 impl<T: Transport> WebSocket<T> {
-    /// A WebSocket over a connection on which the 101 was sent. `begun` came behind the request.
-    pub fn new(inner: T, begun: Vec<u8>) -> Self {
+    /// A WebSocket over a connection on which the 101 was sent. `begun` came behind the request, and counts in `memory` until
+    /// it is read.
+    pub fn new(inner: T, begun: Vec<u8>, memory: &Memory) -> Self {
         let mut incoming = Incoming::default();
-        incoming.hold(begun);
+        incoming.hold(begun, memory);
         WebSocket { inner, incoming, outgoing: Outgoing::default() }
     }
 
@@ -90,7 +92,7 @@ impl<T: Transport> Transport for WebSocket<T> {
     }
 
     fn input_bytes(&self) -> usize {
-        self.inner.input_bytes()
+        self.incoming.held_bytes() + self.inner.input_bytes()
     }
 
     fn can_ping(&self) -> bool {
@@ -172,7 +174,7 @@ mod tests {
             room: usize::MAX,
             finished: false,
         };
-        WebSocket::new(inner, begun.to_vec())
+        WebSocket::new(inner, begun.to_vec(), &Memory::default())
     }
 
     /// Reads with a buffer of so many bytes until nothing more comes: the lines, and the end.

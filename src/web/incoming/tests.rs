@@ -62,7 +62,7 @@ fn decode(stream: &[u8], sizes: &[usize]) -> Meaning {
             assert_eq!(meaning.end, None, "there is one end");
             meaning.end = decoded.end;
         }
-        assert!(incoming.allocated_bytes() <= 160);
+        assert!(incoming.allocated_bytes() <= 176);
     }
     if meaning.end.is_none() && !lines.is_empty() && !lines.ends_with(b"\n") {
         assert!(incoming.is_amid_message());
@@ -369,19 +369,6 @@ fn a_frame_without_a_mask_is_a_fault() {
 fn a_message_is_one_line_whatever_is_in_it() {
     check("pretty", &text(b"{\n  \"a\": 1\r\n}\r"), &says(&["{\t  \"a\": 1\t\t}\t"], &[], None));
     check("white space", &text(b" \t\r\n\n"), &says(&[" \t\t\t\t"], &[], None));
-}
-
-#[test]
-fn only_messages_keep_a_client_from_being_idle() {
-    let has_data = |stream: &[u8]| {
-        let mut incoming = Incoming::default();
-        let mut buffer = [&[0][..], stream].concat();
-        let end = buffer.len();
-        incoming.decode(&mut buffer, 1..end).has_data
-    };
-    assert!(has_data(&text(b"")) && has_data(&text(b"x")) && has_data(&[0x81]) && has_data(&[0x01, 0xfe, 1]));
-    assert!(!has_data(&frame(0x89, b"ping")) && !has_data(&frame(0x8a, b"")) && !has_data(&[0x89]));
-    assert!(!has_data(&frame(0x88, b"")));
 }
 
 #[test]
