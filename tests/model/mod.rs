@@ -110,6 +110,12 @@ impl Model {
         self.openings.remove(&id);
     }
 
+    /// The client's messages come over WebSocket: nothing is mistaken for another protocol.
+    pub fn speaks_messages(&mut self, id: Id) {
+        self.openings.remove(&id);
+        self.silent.remove(&id);
+    }
+
     /// The client writes a line (given without its `\n`). Who gets what because of it, in order.
     pub fn line(&mut self, id: Id, line: &[u8]) -> Vec<(Id, Expected)> {
         assert!(self.is_connected(id), "client {id} is not connected");

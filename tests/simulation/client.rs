@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use parlor::chat::ClientId;
 
+use crate::peer::WebPeer;
 use crate::script::Nature;
 use crate::socket::Socket;
 use crate::trace::Who;
@@ -62,6 +63,10 @@ pub struct Client {
     /// Its input has ended where it should not.
     pub truncated: bool,
     pub heard_at: Duration,
+    /// It comes over WebSocket. When anything came last, and when it has been pinged since.
+    pub is_web: bool,
+    pub alive_at: Duration,
+    pub pinged_at: Option<Duration>,
 
     /// What it is to get.
     pub wanted: VecDeque<Rc<Wanted>>,
@@ -100,6 +105,7 @@ impl Client {
         slot: ClientId,
         now: Duration,
     ) -> Self {
+        let is_web = socket.borrow().peer.is_some();
         Client {
             who,
             slot,
@@ -115,6 +121,9 @@ impl Client {
             said_goodbye: false,
             truncated: false,
             heard_at: now,
+            is_web,
+            alive_at: now,
+            pinged_at: None,
             wanted: VecDeque::new(),
             unfinished: Vec::new(),
             line_start: 0,
@@ -165,7 +174,8 @@ impl Client {
     /// Whether it has closed its side, and what waits for it still goes out.
     pub fn is_finishing(&self) -> bool {
         let socket = self.socket();
-        let has_output = !self.wanted.is_empty() || socket.held > 0 || (socket.blocked && !socket.shut_down);
+        let waits = socket.holds() > 0 || socket.goodbye_waits || (socket.blocked && !socket.shut_down);
+        let has_output = !self.wanted.is_empty() || waits;
         self.gone.is_some_and(|gone| gone.finished) && has_output && !self.write_failed
     }
 
@@ -209,7 +219,8 @@ impl Client {
     pub fn is_idle(&self) -> bool {
         let has_input = self.gone.is_none() && (self.start < self.input.len() || self.skipping);
         let socket = self.socket();
-        !has_input && !socket.stalled && socket.held == 0
+        let begins = socket.peer.as_ref().is_some_and(WebPeer::begins);
+        !begins && !has_input && !socket.stalled && socket.holds() == 0
     }
 
     /// Moves to behind the next line that gets a reply. One that is too long is found before its end has come.
@@ -300,7 +311,8 @@ impl Client {
 
     /// Whether what has come may still become another protocol.
     fn is_undecided(&self) -> bool {
-        self.is_at_its_beginning()
+        !self.is_web
+            && self.is_at_its_beginning()
             && !self.input_ended
             && SIGNATURES.iter().any(|signature| signature.starts_with(&self.input))
     }
@@ -308,6 +320,9 @@ impl Client {
     /// Whether the first line that it sent and that is not blank is none of this protocol. By the shape of what the
     /// script says.
     pub fn begins_with_another_protocol(&self, max_line: usize) -> bool {
+        if self.is_web {
+            return false;
+        }
         let is_blank = |line: &&[u8]| line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'));
         let rest = &self.input[self.start..];
         let line = rest.split(|&byte| byte == b'\n').find(|line| !is_blank(line)).unwrap_or_default();

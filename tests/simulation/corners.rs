@@ -1,6 +1,7 @@
 //! What chance comes upon too seldom.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::rc::Rc;
 use std::time::Duration;
@@ -270,4 +271,131 @@ fn of_those_that_say_goodbye_and_stay_the_oldest_go() {
         hub.turn(NOW);
     }
     assert_eq!((hub.clients_len(), hub.connections_len()), (0, parlor::hub::LINGERING_MAX));
+}
+
+/// What a socket is to tell the hub, and what the hub has done with it. Its goodbye takes room.
+#[derive(Default)]
+struct Told {
+    received: VecDeque<Received>,
+    has_room: bool,
+    says_goodbye: bool,
+    input_bytes: usize,
+    pings: usize,
+    is_closed: bool,
+}
+
+struct Teller(Rc<RefCell<Told>>);
+
+impl Transport for Teller {
+    fn receive(&mut self, _buffer: &mut [u8]) -> io::Result<Received> {
+        Ok(self.0.borrow_mut().received.pop_front().unwrap_or(Received::Nothing))
+    }
+
+    fn send(&mut self, bytes: &[u8], _scratch: &mut Vec<u8>) -> io::Result<Sent> {
+        assert!(!self.0.borrow().says_goodbye, "something is said behind the goodbye");
+        Ok(Sent::Bytes(bytes.len()))
+    }
+
+    fn held(&self) -> usize {
+        let told = self.0.borrow();
+        if told.says_goodbye && !told.has_room { 4 } else { 0 }
+    }
+
+    fn input_bytes(&self) -> usize {
+        self.0.borrow().input_bytes
+    }
+
+    fn flush(&mut self) -> io::Result<bool> {
+        Ok(self.held() == 0)
+    }
+
+    fn finish(&mut self, _reason: Option<DisconnectReason>) -> io::Result<bool> {
+        self.0.borrow_mut().says_goodbye = true;
+        self.flush()
+    }
+
+    fn can_ping(&self) -> bool {
+        true
+    }
+
+    fn ping(&mut self) {
+        self.0.borrow_mut().pings += 1;
+    }
+}
+
+impl Drop for Teller {
+    fn drop(&mut self) {
+        self.0.borrow_mut().is_closed = true;
+    }
+}
+
+/// A hub with one connection of this sort. What it tells is read in the first turn.
+fn teller(options: &Options, received: &[Received]) -> (Hub<Teller>, ClientId, Rc<RefCell<Told>>) {
+    let told =
+        Rc::new(RefCell::new(Told { received: received.iter().copied().collect(), ..Told::default() }));
+    let mut hub = Hub::new(options);
+    let client = hub.connect(Teller(told.clone()), Peer::Unix, Duration::ZERO);
+    hub.event(client, Event { readable: true, ..Event::default() }, Duration::ZERO);
+    hub.turn(Duration::ZERO);
+    (hub, client, told)
+}
+
+/// A server that stood still for longer than `--keepalive` pings late, and the peer has time to answer all the same.
+#[test]
+fn whoever_is_pinged_late_has_time_to_answer() {
+    let options = Options { keepalive: Duration::from_secs(60), ..Options::default() };
+    let (mut hub, client, told) = teller(&options, &[]);
+    for second in [70, 71, 99] {
+        hub.turn(Duration::from_secs(second));
+        hub.turn(Duration::from_secs(second));
+        assert_eq!((told.borrow().pings, told.borrow().is_closed), (1, false), "after {second} s");
+    }
+    told.borrow_mut().received.push_back(Received::Bytes { count: 0, drained: true });
+    hub.event(client, Event { readable: true, ..Event::default() }, Duration::from_secs(99));
+    for (second, pings, is_closed) in [(99, 1, false), (130, 2, false), (158, 2, false), (160, 2, true)] {
+        hub.turn(Duration::from_secs(second));
+        hub.turn(Duration::from_secs(second));
+        assert_eq!((told.borrow().pings, told.borrow().is_closed), (pings, is_closed), "after {second} s");
+    }
+}
+
+/// Nothing follows a goodbye that waits for room, not even that memory is short.
+#[test]
+fn nothing_is_said_behind_a_goodbye_that_waits() {
+    let options = Options { max_memory: 1, ..Options::default() };
+    let (mut hub, client, told) = teller(&options, &[Received::End(End::Broken)]);
+    assert!(told.borrow().says_goodbye && !told.borrow().is_closed);
+    for _ in 0..3 {
+        hub.event(client, Event { writable: true, ..Event::default() }, NOW);
+        hub.turn(NOW);
+        hub.turn(NOW);
+    }
+    assert!(!told.borrow().is_closed);
+    // Somebody else has the beginning of a line, which is too much, and this one is the first to go.
+    let other = Rc::new(RefCell::new(Told::default()));
+    told.borrow_mut().input_bytes = 10_000;
+    other.borrow_mut().received.push_back(Received::Bytes { count: 100, drained: true });
+    let another = hub.connect(Teller(other), Peer::Unix, NOW);
+    hub.event(another, Event { readable: true, ..Event::default() }, NOW);
+    hub.turn(NOW);
+    assert!(told.borrow().is_closed);
+}
+
+/// Unread input would turn the end into a reset, which destroys the last words: also what comes behind a goodbye is read.
+#[test]
+fn what_comes_behind_a_goodbye_is_read_before_the_end() {
+    for end in [End::Goodbye, End::Broken] {
+        let options = Options { max_clients: 0, ..Options::default() };
+        let junk = Received::Bytes { count: 1000, drained: true };
+        let (mut hub, client, told) = teller(&options, &[Received::End(end), junk]);
+        told.borrow_mut().has_room = true;
+        for _ in 0..5 {
+            hub.turn(NOW);
+        }
+        assert!(told.borrow().received.is_empty() && !told.borrow().is_closed, "{end:?}");
+        told.borrow_mut().received.push_back(Received::End(End::Closed));
+        hub.event(client, Event { readable: true, ..Event::default() }, NOW);
+        hub.turn(NOW);
+        assert!(told.borrow().is_closed, "{end:?}");
+    }
 }

@@ -59,9 +59,14 @@ impl Simulation {
                 Entry::ReadEnd(who, end) => {
                     let client = &mut self.clients[who];
                     client.input_ended = true;
-                    client.said_goodbye = end == End::Goodbye;
-                    client.truncated = end == End::Truncated;
+                    client.said_goodbye = matches!(end, End::Goodbye | End::Broken);
+                    client.truncated |= matches!(end, End::Truncated | End::Broken);
                 }
+                Entry::Alive(who) => {
+                    let client = &mut self.clients[who];
+                    (client.alive_at, client.pinged_at) = (self.now, None);
+                }
+                Entry::Pinged(who) => self.replay_ping(who),
                 Entry::ReadFailed(who) => self.clients[who].read_failed = true,
                 Entry::Wrote(who, bytes) => self.clients[who].write(&bytes, self.now),
                 Entry::WriteFailed(who) => {
@@ -93,6 +98,15 @@ impl Simulation {
             );
         }
         client.read(bytes, self.now);
+    }
+
+    fn replay_ping(&mut self, who: Who) {
+        let keepalive = self.options.keepalive;
+        let client = &mut self.clients[who];
+        let is_time = self.now >= client.alive_at + keepalive / 2 && !keepalive.is_zero();
+        assert!(is_time, "client {who} is pinged, and was heard of at {:?}", client.alive_at);
+        let before = client.pinged_at.replace(self.now);
+        assert_eq!(before, None, "client {who} is pinged twice");
     }
 
     fn replay_request(&mut self, who: Who) {
@@ -153,12 +167,14 @@ impl Simulation {
         for who in self.open.clone() {
             self.judge_share(who);
             self.judge_output(who).unwrap_or_else(|why| panic!("client {who}: {why}"));
+            self.judge_close(who).unwrap_or_else(|why| panic!("client {who}: {why}"));
             if self.clients[who].closed {
                 self.judge_end(who, lingered);
             } else {
                 lingering += usize::from(self.clients[who].gone.is_some());
                 self.judge_input(who, wait);
                 self.judge_deadline(who, wait);
+                self.judge_pings(who, wait);
             }
         }
         let clients = &self.clients;
@@ -166,6 +182,8 @@ impl Simulation {
         assert_eq!(self.hub.connections_len(), self.open.len());
         let bound = self.options.max_memory + lingering * LAST_WORDS_BYTES + self.open.len() * RECORD_BYTES;
         let memory = self.hub.memory_bytes();
+        let held: usize = self.open.iter().map(|&who| self.held(who)).sum();
+        assert!(held <= memory, "{held} bytes are held by transports, and {memory} are counted");
         assert!(memory <= bound, "{memory} bytes of memory, and {lingering} linger: more than {bound}");
         // Blank lines may be held, where there is no time or no allowance to look at them.
         let looks_at_all = wait != Some(Duration::ZERO) && self.options.rate == 0;
@@ -176,6 +194,12 @@ impl Simulation {
         if self.random.once_in(64) {
             self.compare_tables();
         }
+    }
+
+    /// What the transport of a client holds. Of the goodbye of one that has left nobody takes account.
+    fn held(&self, who: Who) -> usize {
+        let client = &self.clients[who];
+        if client.gone.is_some() || client.write_failed { 0 } else { client.socket().holds() }
     }
 
     fn compare_tables(&self) {
@@ -219,7 +243,8 @@ impl Simulation {
             return Ok(());
         }
         let socket = client.socket();
-        let waits = !client.wanted.is_empty() || !client.unfinished.is_empty() || socket.held > 0;
+        let waits = !client.wanted.is_empty() || !client.unfinished.is_empty() || socket.holds() > 0;
+        let waits = waits || socket.goodbye_waits;
         let lingers = client.lingers();
         if !socket.blocked {
             if waits {
@@ -312,9 +337,12 @@ impl Simulation {
         }
         let is_client = client.gone.is_none();
         let has_line = is_client && client.has_line(max_line);
-        let unread = {
+        // Behind a Close of the peer, or a fault, nothing is read before the answer to it is out.
+        let is_over = client.is_web && client.said_goodbye && !client.socket().shut_down;
+        let unread = !is_over && {
             let socket = client.socket();
             !socket.arrived.is_empty()
+                || socket.has_end_to_tell()
                 || (socket.reset && !client.read_failed)
                 || (socket.closed && !client.input_ended && !socket.reset)
         };
@@ -351,7 +379,7 @@ impl Simulation {
                 let is_over = client.last_words.is_some()
                     && client.input_ended
                     && !client.said_goodbye
-                    && socket.held == 0
+                    && socket.holds() == 0
                     && !socket.blocked
                     && !socket.edge;
                 assert!(!is_over, "client {who} has got its last words and has closed its side");
@@ -360,7 +388,7 @@ impl Simulation {
             Some(Gone { .. }) if client.said_goodbye && client.wanted.is_empty() => return,
             Some(Gone { at, .. }) => {
                 let is_over =
-                    client.wanted.is_empty() && client.socket().held == 0 && !client.socket().blocked;
+                    client.wanted.is_empty() && client.socket().holds() == 0 && !client.socket().blocked;
                 let is_over = is_over && !self.has_little_memory();
                 assert!(!is_over, "client {who} has got all and has closed its side");
                 // At the last moment it can still be ended for want of memory, without a byte of it having gone out.
@@ -393,8 +421,72 @@ impl Simulation {
         );
     }
 
+    /// A Close of the server has the code that belongs to what it ends.
+    fn judge_close(&self, who: Who) -> Result<(), String> {
+        let client = &self.clients[who];
+        let socket = client.socket();
+        let Some((peer, code)) = socket.peer.as_ref().and_then(|peer| Some((peer, peer.closed?))) else {
+            return Ok(());
+        };
+        let expected = match client.last_words {
+            Some("Server shutting down") => Some(1001),
+            Some("Too slow" | "Idle too long") => Some(1008),
+            Some("Too many clients" | "Out of memory") => Some(1013),
+            Some(words) => return Err(format!("{words:?} over WebSocket")),
+            None => peer.ending.filter(|_| peer.end_is_told).and_then(|ending| ending.code),
+        };
+        let is_whole = client.unfinished.is_empty() && client.wanted.is_empty();
+        if code != expected || !is_whole {
+            return Err(format!("a Close with {code:?}, not {expected:?}; all else is said: {is_whole}"));
+        }
+        Ok(())
+    }
+
+    /// When a peer that says nothing is to be pinged, or given up: not before, and, if nothing hinders it, not later.
+    fn ping_deadline(&self, client: &Client) -> Option<Duration> {
+        let keepalive = self.options.keepalive;
+        if !client.is_web || keepalive.is_zero() {
+            return None;
+        }
+        // Also where the server itself stood still it has time to answer.
+        Some(match client.pinged_at {
+            None => client.alive_at + keepalive / 2,
+            Some(at) => (client.alive_at + keepalive).max(at + keepalive / 2),
+        })
+    }
+
+    fn judge_pings(&self, who: Who, wait: Option<Duration>) {
+        let client = &self.clients[who];
+        if client.gone.is_some()
+            || client.was_blocked
+            || self.options.rate > 0
+            || wait == Some(Duration::ZERO)
+        {
+            return;
+        }
+        if let Some(deadline) = self.ping_deadline(client) {
+            let woken = wait.is_some_and(|wait| self.now + wait <= deadline);
+            assert!(
+                self.now < deadline && woken,
+                "client {who} is pinged or given up at {deadline:?}, it is {:?} and the hub waits {wait:?}: {}",
+                self.now,
+                self.hub.describe(client.slot)
+            );
+        }
+    }
+
+    /// Whether it was right to close a connection without a word, because nothing at all comes from its peer.
+    fn has_vanished(&self, client: &Client, gone: Gone) -> bool {
+        let socket = client.socket();
+        let more = if socket.blocked { self.options.keepalive * 9 } else { Duration::ZERO };
+        let deadline = self.ping_deadline(client).filter(|_| client.pinged_at.is_some());
+        deadline.is_some_and(|at| gone.at >= at && gone.at >= client.alive_at + self.options.keepalive + more)
+            && !socket.is_readable()
+            && client.last_words.is_none()
+    }
+
     /// The hub has closed the connection. Was it right?
-    fn judge_end(&self, who: Who, lingered: usize) {
+    fn judge_end(&mut self, who: Who, lingered: usize) {
         let client = &self.clients[who];
         let gone = client.gone.expect("whoever is closed has left");
         let passed = |since: Duration, wait| self.now >= since + wait;
@@ -424,14 +516,20 @@ impl Simulation {
             return;
         }
         // There is no room for what remains of a long line.
-        if self.has_little_memory() && (!client.unfinished.is_empty() || client.socket().held > 0) {
+        if self.has_vanished(client, gone) {
+            self.vanished += 1;
+            return;
+        }
+        if self.has_little_memory() && (!client.unfinished.is_empty() || client.socket().holds() > 0) {
             return;
         }
         let is_told = client.last_words.is_some();
         let stop_is_over =
             self.stopped_at.is_some() && is_told && passed(client.written_at, CLOSE_AFTER_STOP);
         assert!(
-            (is_told && client.input_ended) || passed(gone.at, LINGER) || stop_is_over,
+            (is_told && client.input_ended && !client.said_goodbye)
+                || passed(gone.at, LINGER)
+                || stop_is_over,
             "client {who} was closed and not told why, or not waited for: {:?}",
             client.last_words
         );

@@ -8,7 +8,7 @@ use crate::common::random::Random;
 
 pub fn random(random: &mut Random) -> Options {
     let mut any = |choices: &[usize]| choices[random.below(choices.len())];
-    Options {
+    let options = Options {
         max_clients: any(&[3, 12, 10_000, 10_000]),
         max_clients_per_ip: any(&[0, 0, 0, 1, 4]),
         rate: any(&[0, 0, 0, 0, 1, 20, 3000]) as u32,
@@ -20,5 +20,8 @@ pub fn random(random: &mut Random) -> Options {
         idle_timeout: Duration::from_secs(any(&[0, 0, 1, 10, 100]) as u64),
         drain: Duration::from_secs(any(&[0, 1, 5]) as u64),
         ..Options::default()
-    }
+    };
+    // Only transports that ping look at this.
+    let keepalive = if cfg!(feature = "web") { any(&[0, 2, 60, 60]) } else { 60 };
+    Options { keepalive: Duration::from_secs(keepalive as u64), ..options }
 }

@@ -15,8 +15,9 @@ use crate::client::Client;
 use crate::common::random::Random;
 use crate::model::Model;
 use crate::options;
+use crate::peer::{Tally, WebPeer};
 use crate::script::{self, Nature, Reads, Script};
-use crate::socket::{Faults, Kind, MadeUpStream, Socket};
+use crate::socket::{Faults, Kind, Socket, Stream};
 use crate::trace::{self, Who};
 
 /// A peer that is not read from sends no more than this.
@@ -35,7 +36,7 @@ pub struct Simulation {
     bustle: usize,
     /// One step in so many brings a client trouble of some sort.
     trouble: usize,
-    pub hub: Hub<MadeUpStream>,
+    pub hub: Hub<Stream>,
     pub now: Duration,
     pub stopped_at: Option<Duration>,
     /// All that ever were; the open ones; and those by the hub's number.
@@ -44,6 +45,7 @@ pub struct Simulation {
     pub by_slot: BTreeMap<ClientId, Who>,
     pub model: Model,
     pub requests: u64,
+    pub vanished: u64,
 }
 
 impl Simulation {
@@ -80,6 +82,7 @@ impl Simulation {
             by_slot: BTreeMap::new(),
             model: Model::new(&options),
             requests: 0,
+            vanished: 0,
             script,
             random,
             options,
@@ -92,8 +95,8 @@ impl Simulation {
         Simulation { crowd: 3000, comers: 400, ..Simulation::new(seed, verbose) }
     }
 
-    /// Runs it to its end. What has happened in it.
-    pub fn run(mut self, steps: usize) -> Counters {
+    /// Runs it to its end. What has happened in it: by the hub's count, and by that of clients over WebSocket.
+    pub fn run(mut self, steps: usize) -> (Counters, Tally) {
         for _ in 0..steps {
             self.step();
         }
@@ -109,7 +112,18 @@ impl Simulation {
         }
         self.settle();
         self.assert_nothing_is_left();
-        self.hub.counters()
+        (self.hub.counters(), self.tally())
+    }
+
+    /// What clients over WebSocket have gone through.
+    fn tally(&self) -> Tally {
+        let mut tally = Tally { vanished: self.vanished, ..Tally::default() };
+        for client in &self.clients {
+            if let Some(peer) = &client.socket().peer {
+                peer.count(&mut tally);
+            }
+        }
+        tally
     }
 
     fn step(&mut self) {
@@ -139,7 +153,7 @@ impl Simulation {
         let Nature { reads, lines_at_once, piece, .. } = client.nature;
         match random.below(10) {
             0..3 if !socket.closing && socket.in_flight.len() < IN_FLIGHT_MAX => {
-                socket.in_flight.extend(script.lines(lines_at_once, random));
+                socket.say(&script.lines(lines_at_once, random));
             }
             0..6 => {
                 let piece = if piece == usize::MAX { piece } else { random.below(piece) + 1 };
@@ -155,6 +169,9 @@ impl Simulation {
             socket.closing = true;
         }
         if random.once_in(self.trouble) {
+            if socket.peer.is_some() && random.once_in(2) {
+                return socket.end_frames();
+            }
             match random.below(6) {
                 // A half-closed connection; sometimes behind half a line.
                 0 | 1 => {
@@ -236,14 +253,20 @@ impl Simulation {
             takes_more: self.random.once_in(4),
             end: *self.random.one_of(&[&None, &None, &None, &Some(End::Goodbye), &Some(End::Truncated)]),
         };
-        if self.random.once_in(20) {
-            socket.in_flight.extend(script::another_protocol(&mut self.random));
+        // Without the feature everything is as if there were no WebSocket.
+        if cfg!(feature = "web") && self.random.once_in(2) {
+            socket.kind.whole_lines = false;
+            socket.peer = Some(WebPeer::new(Random::from_seed(self.random.number())));
         }
+        if self.random.once_in(20) {
+            socket.say(script::another_protocol(&mut self.random));
+        }
+        self.send_early(&mut socket);
         let socket = Rc::new(RefCell::new(socket));
         let address = (!self.random.once_in(4)).then(|| IpAddr::from([10, 0, 0, self.random.below(3) as u8]));
         let may = self.may_connect(address);
         let peer = address.map_or(Peer::Unix, |ip| SocketAddr::new(ip, 1).into());
-        let slot = self.hub.connect(MadeUpStream::new(&socket), peer, self.now);
+        let slot = self.hub.connect(Stream::new(who, &socket, &self.hub.memory().clone()), peer, self.now);
         assert!(self.by_slot.insert(slot, who).is_none(), "slot {slot} was taken");
         let mut client = Client::new(who, socket, nature, address, slot, self.now);
         let nickname: String =
@@ -259,7 +282,11 @@ impl Simulation {
         assert!(may != client.refused || !is_sure, "client {who}: the limit of clients");
         if !client.refused {
             self.model.connect(who);
-            self.model.speaks_lines(who);
+            if client.is_web {
+                self.model.speaks_messages(who);
+            } else {
+                self.model.speaks_lines(who);
+            }
             self.model.learn(who, &nickname).unwrap();
         }
         if self.random.once_in(300) {
@@ -271,6 +298,16 @@ impl Simulation {
         }
         self.open.push(who);
         self.replay();
+    }
+
+    /// What comes over WebSocket right behind the request for the upgrade.
+    fn send_early(&mut self, socket: &mut Socket) {
+        if socket.peer.is_some() && self.random.once_in(3) {
+            socket.say(&self.script.lines(3, &mut self.random));
+            let bytes = self.random.below(3000);
+            let Socket { peer, in_flight, .. } = socket;
+            peer.as_mut().unwrap().begin_with(in_flight, bytes);
+        }
     }
 
     /// Whether there is a place for one more.
@@ -339,6 +376,8 @@ impl Simulation {
                 "client {who} waits for something"
             );
             assert!(client.socket().in_flight.is_empty());
+            let unread = client.socket().peer.as_ref().and_then(WebPeer::unread);
+            assert_eq!(unread, None, "client {who} has sent more than was read");
         }
     }
 

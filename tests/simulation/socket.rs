@@ -9,17 +9,24 @@
 //!   room again, and not before there is a good deal of it.
 //! - What the peer has sent before it closed has all arrived when writing begins to fail, and can be read then.
 //! - Events may come without reason; none is ever missing.
+//!
+//! A socket carries lines, or, if it has a [`WebPeer`], the frames of a WebSocket. Then what is read and written is noted by the
+//! transport around it, as lines.
 
 use std::cell::{RefCell, RefMut};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
 
+use parlor::batch::Memory;
 use parlor::protocol::DisconnectReason;
 use parlor::transport::{End, Event, Received, Sent, Transport};
 
 use crate::common::random::Random;
+use crate::peer::WebPeer;
 use crate::trace::{self, Entry, Who};
+#[cfg(feature = "web")]
+use crate::web::WebStream;
 
 /// How often things go wrong: once in so many calls.
 #[derive(Clone, Copy, Debug)]
@@ -87,6 +94,12 @@ pub struct Socket {
     pub kind: Kind,
     /// Taken, and not out yet.
     pub held: usize,
+    /// It carries frames. Bytes that were read, and those that the transport around this holds, with those held here.
+    pub peer: Option<WebPeer>,
+    pub read_bytes: u64,
+    pub framed: usize,
+    /// There is no room for the goodbye.
+    pub goodbye_waits: bool,
     said_goodbye: bool,
     write_failed: bool,
 }
@@ -112,6 +125,10 @@ impl Socket {
             stalled: false,
             kind: Kind::default(),
             held: 0,
+            peer: None,
+            read_bytes: 0,
+            framed: 0,
+            goodbye_waits: false,
             said_goodbye: false,
             write_failed: false,
         }
@@ -128,10 +145,42 @@ impl Socket {
         }
     }
 
+    /// The peer says these lines.
+    pub fn say(&mut self, lines: &[u8]) {
+        match &mut self.peer {
+            // Whatever is sent behind a gap would mean something else.
+            Some(_) if self.reset => {}
+            Some(peer) => peer.say(lines, &mut self.in_flight),
+            None => self.in_flight.extend(lines),
+        }
+    }
+
+    /// The peer ends what it says, as WebSocket has it or against its rules.
+    pub fn end_frames(&mut self) {
+        if let Some(peer) = &mut self.peer
+            && !self.closing
+            && !self.reset
+        {
+            peer.end(&mut self.in_flight);
+        }
+    }
+
     /// The peer reads.
     pub fn take(&mut self, bytes: usize) {
         self.unread -= bytes.min(self.unread);
         self.edge |= self.blocked && self.has_room();
+        if self.unread == 0
+            && !self.closing
+            && !self.reset
+            && let Some(peer) = &mut self.peer
+        {
+            peer.answer(&mut self.in_flight);
+        }
+    }
+
+    /// Bytes that were taken and are not out, here or in the transport around this.
+    pub fn holds(&self) -> usize {
+        if self.peer.is_some() { self.framed } else { self.held }
     }
 
     /// The peer has gone, with or without what it had sent.
@@ -152,13 +201,19 @@ impl Socket {
         let hung_up = self.closed || self.reset;
         let writable = self.has_room() || self.writing_fails();
         self.blocked &= !writable;
-        let readable = hung_up || !self.arrived.is_empty();
+        let is_first = self.peer.as_ref().is_some_and(WebPeer::begins);
+        let readable = hung_up || !self.arrived.is_empty() || is_first;
         Some(Event { readable, writable, hung_up, urgent: false })
     }
 
     /// Whether a read would find anything: bytes, the end, or an error.
     pub fn is_readable(&self) -> bool {
-        !self.arrived.is_empty() || self.closed || self.reset
+        !self.arrived.is_empty() || self.closed || self.reset || self.has_end_to_tell()
+    }
+
+    /// Whether the transport around this has read an end and not told it.
+    pub fn has_end_to_tell(&self) -> bool {
+        self.peer.as_ref().is_some_and(|peer| peer.has_ended_by(self.read_bytes))
     }
 
     fn writing_fails(&self) -> bool {
@@ -194,7 +249,10 @@ impl Socket {
         for (place, byte) in buffer.iter_mut().zip(self.arrived.drain(..bytes)) {
             *place = byte;
         }
-        trace::note(Entry::Read(self.who, buffer[..bytes].to_vec()));
+        self.read_bytes += bytes as u64;
+        if self.peer.is_none() {
+            trace::note(Entry::Read(self.who, buffer[..bytes].to_vec()));
+        }
         let drained = self.arrived.is_empty() && !self.closed && !self.reset && self.random.below(4) > 0;
         self.arrive_just_then();
         Ok(Received::Bytes { count: bytes, drained })
@@ -206,7 +264,9 @@ impl Socket {
             end => end.unwrap_or(End::Closed),
         };
         self.said_goodbye = true;
-        trace::note(Entry::ReadEnd(self.who, end));
+        if self.peer.is_none() {
+            trace::note(Entry::ReadEnd(self.who, end));
+        }
         end
     }
 
@@ -218,7 +278,8 @@ impl Socket {
     }
 
     fn send(&mut self, bytes: &[u8]) -> io::Result<Sent> {
-        assert!(bytes.ends_with(b"\n"), "what is sent ends with a line");
+        assert!(!bytes.is_empty(), "there is something to be sent");
+        assert!(self.peer.is_some() || bytes.ends_with(b"\n"), "what is sent ends with a line");
         assert!(!self.shut_down, "written after the sending side was closed");
         assert!(!self.write_failed, "written after writing has failed");
         if self.writing_fails() {
@@ -253,7 +314,10 @@ impl Socket {
             taken += line_end.expect("what is sent ends with a line");
         }
         self.held = taken - length;
-        trace::note(Entry::Wrote(self.who, bytes[..taken].to_vec()));
+        match &mut self.peer {
+            Some(peer) => peer.wire.extend(&bytes[..taken]),
+            None => trace::note(Entry::Wrote(self.who, bytes[..taken].to_vec())),
+        }
         Ok(Sent::Bytes(taken))
     }
 
@@ -292,9 +356,11 @@ impl Socket {
         self.send_held();
         if self.held > 0 || (self.kind.takes_more && self.unread == self.capacity) {
             // There is no room for the goodbye.
+            self.goodbye_waits = true;
             self.block();
             return Ok(false);
         }
+        self.goodbye_waits = false;
         self.shut_down = true;
         Ok(true)
     }
@@ -349,5 +415,74 @@ impl Drop for MadeUpStream {
 impl std::fmt::Debug for MadeUpStream {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         write!(f, "peer {}", self.socket().who)
+    }
+}
+
+/// What the hub has of a client of either kind.
+#[derive(Debug)]
+pub enum Stream {
+    Lines(MadeUpStream),
+    #[cfg(feature = "web")]
+    Web(Box<WebStream>),
+}
+
+impl Stream {
+    #[cfg(feature = "web")]
+    pub fn new(who: Who, socket: &Rc<RefCell<Socket>>, memory: &Memory) -> Stream {
+        if socket.borrow().peer.is_some() {
+            return Stream::Web(Box::new(WebStream::new(who, socket, memory)));
+        }
+        Stream::Lines(MadeUpStream::new(socket))
+    }
+
+    #[cfg(not(feature = "web"))]
+    pub fn new(_who: Who, socket: &Rc<RefCell<Socket>>, _memory: &Memory) -> Stream {
+        Stream::Lines(MadeUpStream::new(socket))
+    }
+}
+
+macro_rules! either {
+    ($stream:expr, $inner:ident => $call:expr) => {
+        match $stream {
+            Stream::Lines($inner) => $call,
+            #[cfg(feature = "web")]
+            Stream::Web($inner) => $call,
+        }
+    };
+}
+
+impl Transport for Stream {
+    fn ready(&mut self, event: Event) {
+        either!(self, inner => inner.ready(event));
+    }
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
+        either!(self, inner => inner.receive(buffer))
+    }
+    fn send(&mut self, bytes: &[u8], scratch: &mut Vec<u8>) -> io::Result<Sent> {
+        either!(self, inner => inner.send(bytes, scratch))
+    }
+    fn held(&self) -> usize {
+        either!(self, inner => inner.held())
+    }
+    fn input_bytes(&self) -> usize {
+        either!(self, inner => inner.input_bytes())
+    }
+    fn flush(&mut self) -> io::Result<bool> {
+        either!(self, inner => inner.flush())
+    }
+    fn finish(&mut self, reason: Option<DisconnectReason>) -> io::Result<bool> {
+        either!(self, inner => inner.finish(reason))
+    }
+    fn set_stalled(&mut self, stalled: bool) {
+        either!(self, inner => inner.set_stalled(stalled));
+    }
+    fn can_ping(&self) -> bool {
+        either!(self, inner => inner.can_ping())
+    }
+    fn speaks_lines(&self) -> bool {
+        either!(self, inner => inner.speaks_lines())
+    }
+    fn ping(&mut self) {
+        either!(self, inner => inner.ping());
     }
 }

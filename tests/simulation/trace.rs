@@ -21,6 +21,10 @@ pub enum Entry {
     /// The hub has read the end of the stream.
     ReadEnd(Who, End),
     ReadFailed(Who),
+    /// Something has come over WebSocket, for the hub or not.
+    Alive(Who),
+    /// The hub has asked for a sign of life.
+    Pinged(Who),
     Wrote(Who, Vec<u8>),
     WriteFailed(Who),
     /// The kernel takes no more.

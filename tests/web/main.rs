@@ -8,7 +8,6 @@ mod ends;
 mod hostile;
 mod http;
 mod metrics;
-mod mixed;
 mod proxies;
 mod strangers;
 mod websocket;
