@@ -165,6 +165,10 @@ mod tests {
     }
 
     fn socket(frames: &[Vec<u8>], begun: usize) -> WebSocket<Wire> {
+        socket_counted(frames, begun, &Memory::default())
+    }
+
+    fn socket_counted(frames: &[Vec<u8>], begun: usize, memory: &Memory) -> WebSocket<Wire> {
         let stream = frames.concat();
         let (begun, coming) = stream.split_at(begun.min(stream.len()));
         let inner = Wire {
@@ -174,7 +178,7 @@ mod tests {
             room: usize::MAX,
             finished: false,
         };
-        WebSocket::new(inner, begun.to_vec(), &Memory::default())
+        WebSocket::new(inner, begun.to_vec(), memory)
     }
 
     /// Reads with a buffer of so many bytes until nothing more comes: the lines, and the end.
@@ -201,9 +205,12 @@ mod tests {
             for buffer_bytes in [2, 3, 7, 64] {
                 let frames =
                     [frame(0x81, b"one"), frame(0x01, b"tw"), frame(0x80, b"o"), frame(0x81, b"three")];
-                let mut socket = socket(&frames, begun);
+                let memory = Memory::default();
+                let mut socket = socket_counted(&frames, begun, &memory);
+                assert_eq!((memory.bytes() > 0, socket.input_bytes()), (begun > 0, memory.bytes()));
                 assert_eq!(read(&mut socket, buffer_bytes), ("one\ntwo\nthree\n".into(), None));
                 assert_eq!((socket.incoming.allocated_bytes(), socket.held()), (0, 0));
+                assert_eq!((socket.input_bytes(), memory.bytes()), (0, 0));
             }
         }
     }
