@@ -77,16 +77,21 @@ fn complain(result: io::Result<bool>, failure: ExitCode) -> ExitCode {
     }
 }
 
-/// Lays two files of results beside each other.
+/// Lays two files of results beside each other. Whether they have anything in common.
 fn compare(before: &Path, after: &Path) -> io::Result<bool> {
     let (before, after) = (Results::read(before)?, Results::read(after)?);
     io::stdout().write_all(report::compare::print(&before, &after).as_bytes())?;
-    Ok(true)
+    Ok(!report::compare::compare(&before, &after).lines.is_empty())
 }
 
 /// Runs what was asked for and reports it. Whether parlor got through all of it; other servers may fail.
 fn bench(options: &Options) -> io::Result<bool> {
     let before = options.compare.as_deref().map(Results::read).transpose()?;
+    // A run can take an hour: that its results cannot be written is told before it.
+    let json_to_stdout = options.json.as_deref() == Some(Path::new("-"));
+    for file in options.html.iter().chain(options.json.iter().filter(|_| !json_to_stdout)) {
+        named(file, fs::File::options().append(true).create(true).open(file))?;
+    }
     let place = place(options)?;
     let plan =
         |scenario: &&'static plan::Scenario| Plan::new(scenario, &options.sizes, place.launch.descriptors);
@@ -97,7 +102,6 @@ fn bench(options: &Options) -> io::Result<bool> {
     }
     let facts = host::facts(&kinds, &place);
     // Standard output belongs to the results, if they are to go there.
-    let json_to_stdout = options.json.as_deref() == Some(Path::new("-"));
     let paper = Paper {
         color: !json_to_stdout && io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
     };
@@ -181,6 +185,10 @@ fn command() -> String {
 }
 
 fn to_file(file: &Path, text: String) -> io::Result<()> {
-    let named = |error: io::Error| io::Error::other(format!("{}: {error}", file.display()));
-    fs::write(file, text).map_err(named)
+    named(file, fs::write(file, text))
+}
+
+/// An error with the name of the file.
+fn named<T>(file: &Path, result: io::Result<T>) -> io::Result<T> {
+    result.map_err(|error| io::Error::other(format!("{}: {error}", file.display())))
 }
