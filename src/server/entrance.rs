@@ -9,6 +9,10 @@
 //! comes; each has [`PATIENCE`] for it; and it holds a few kilobytes. They are no clients: they do not count for
 //! `--max-clients`, and hear nothing when they are closed.
 //!
+//! Who goes for others is somebody who lets the server wait. After a restart all clients come back at once, and nobody of
+//! them is to be sent away for having come with too many others: those who wait for the server stay, and so do those who
+//! have only just come. While there is no place for one more, nobody is accepted; the kernel keeps those who come.
+//!
 //! A handshake is work, half a millisecond and more, and clients must not wait for many. So a turn does one step of one
 //! handshake; the others keep their places.
 
@@ -41,6 +45,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// on by itself.
 const STALE_AFTER: Duration = Duration::from_secs(1);
 
+/// Who has been in his stage for less than this does not go for others: so long an answer may be under way.
+const YOUNG_FOR: Duration = Duration::from_millis(250);
+
+/// Who waits for the server does not go for others, but for somebody who has had so many steps: a handshake takes two or
+/// three, and whoever sends it bit by bit takes them for ever.
+const STEPS_MAX: u8 = 8;
+
 /// How many steps of handshakes a turn does.
 const WORK_PER_TURN: u32 = 1;
 
@@ -66,8 +77,20 @@ struct Waiting {
     stage: Stage,
     /// On the clock of the loop, which stands still while the process does.
     deadline: Duration,
+    /// When the stage has begun.
+    since: Duration,
+    /// How often it was gone on with in this stage.
+    steps: u8,
     /// It is on the list of those to be looked at.
     is_listed: bool,
+}
+
+impl Waiting {
+    /// From when on it may go for others. `None`: not as long as it waits for the server.
+    fn may_go_from(&self) -> Option<Duration> {
+        let waits_for_server = self.is_listed && self.steps < STEPS_MAX;
+        (!waits_for_server).then_some(self.since + YOUNG_FOR)
+    }
 }
 
 /// All that wait.
@@ -129,7 +152,8 @@ impl Entrance {
     /// A connection begins to wait. Its key; the oldest may have gone for it.
     fn add(&mut self, entrant: Entrant, stage: Stage, now: Duration) -> usize {
         let kind = stage.kind();
-        let waiting = Waiting { entrant, stage, deadline: Duration::ZERO, is_listed: false };
+        let waiting =
+            Waiting { entrant, stage, deadline: Duration::ZERO, since: now, steps: 0, is_listed: false };
         let key = self.waiting.insert(waiting);
         self.begin(key, kind, now);
         key
@@ -137,17 +161,44 @@ impl Entrance {
 
     /// The time of a connection's stage begins.
     fn begin(&mut self, key: usize, kind: usize, now: Duration) {
+        let who_goes = self.who_goes(kind, now);
         let Some(stage) = self.by_deadline.get_mut(kind) else { return };
-        let oldest = stage.first().map(|&(_, oldest)| oldest).filter(|_| stage.len() >= WAITING_MAX);
         let deadline = now + PATIENCE;
         stage.insert((deadline, key));
         if let Some(waiting) = self.waiting.get_mut(key) {
-            waiting.deadline = deadline;
+            (waiting.deadline, waiting.since, waiting.steps) = (deadline, now, 0);
         }
-        if let Some(oldest) = oldest {
-            let why = self.waiting.get(oldest).and_then(|waiting| waiting.stage.complaint()[1]);
-            self.close(oldest, why, now);
+        if let Some(who_goes) = who_goes {
+            let why = self.waiting.get(who_goes).and_then(|waiting| waiting.stage.complaint()[1]);
+            self.close(who_goes, why, now);
         }
+    }
+
+    /// Who has to go when one more comes to a stage, if somebody has to: the oldest, of those who may if there are any.
+    fn who_goes(&self, kind: usize, now: Duration) -> Option<usize> {
+        let stage = self.by_deadline.get(kind).filter(|stage| stage.len() >= WAITING_MAX)?;
+        let mut oldest_first = stage.iter().map(|&(_, key)| key);
+        let may_go = |&key: &usize| {
+            self.waiting.get(key).and_then(Waiting::may_go_from).is_some_and(|from| from <= now)
+        };
+        oldest_first.clone().find(may_go).or_else(|| oldest_first.next())
+    }
+
+    /// From when on one more may be accepted by a listener. `None`: not before something has happened here.
+    pub fn place_from(&self, behind_proxy: bool, spoken: Spoken) -> Option<Duration> {
+        let first = Stage::first(behind_proxy, spoken);
+        let second = first.as_ref().and_then(|first| first.next(spoken));
+        let stages = first.iter().chain(&second).map(Stage::kind);
+        stages
+            .map(|kind| self.place_in_stage_from(kind))
+            .try_fold(Duration::ZERO, |at, from| Some(at.max(from?)))
+    }
+
+    fn place_in_stage_from(&self, kind: usize) -> Option<Duration> {
+        let Some(stage) = self.by_deadline.get(kind).filter(|stage| stage.len() >= WAITING_MAX) else {
+            return Some(Duration::ZERO);
+        };
+        stage.iter().find_map(|&(_, key)| self.waiting.get(key)?.may_go_from())
     }
 
     fn list(&mut self, key: usize) {
@@ -232,6 +283,7 @@ impl Entrance {
         self.buffer.resize(proxy::HEADER_BYTES_MAX, 0);
         loop {
             let waiting = self.waiting.get_mut(key)?;
+            waiting.steps = waiting.steps.saturating_add(1);
             match waiting.stage.step(&mut waiting.entrant, &mut self.buffer) {
                 Step::Wait => return None,
                 Step::Done => {
@@ -415,5 +467,80 @@ impl Loop {
     /// Connections that are open: clients, those that are being ended, and those that wait here.
     pub(super) fn connections_len(&self) -> usize {
         self.hub.connections_len() + self.entrance.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::socket::Unix;
+    use mio::net::UnixStream;
+
+    const READABLE: Event = Event { readable: true, writable: false, hung_up: false, urgent: false };
+
+    /// An entrance in which as many wait for their PROXY header as may, and their peers. The keys count from 0.
+    fn full() -> (Entrance, Vec<UnixStream>) {
+        let mut entrance = Entrance::default();
+        let peers = (0..WAITING_MAX).map(|_| comes(&mut entrance, Duration::ZERO)).collect();
+        (entrance, peers)
+    }
+
+    fn comes(entrance: &mut Entrance, now: Duration) -> UnixStream {
+        let (stream, peer) = UnixStream::pair().unwrap();
+        let socket = Socket::Unix(Unix::new(stream));
+        let entrant = Entrant { socket, peer: Peer::Unix, spoken: Spoken::Lines, reason: None };
+        entrance.add(entrant, Stage::Proxy(Vec::new()), now);
+        peer
+    }
+
+    fn place_from(entrance: &Entrance) -> Option<Duration> {
+        entrance.place_from(true, Spoken::Lines)
+    }
+
+    #[test]
+    fn those_who_wait_for_the_server_stay_and_so_do_those_who_have_just_come() {
+        let (mut entrance, _peers) = full();
+        assert_eq!(place_from(&entrance), Some(YOUNG_FOR));
+        assert_eq!(
+            entrance.place_from(false, Spoken::Lines),
+            Some(Duration::ZERO),
+            "it has nothing to wait for"
+        );
+        for key in (0..WAITING_MAX).filter(|key| ![3, 5].contains(key)) {
+            entrance.event(key, READABLE);
+        }
+        let _two_more = [3, 5].map(|goes| {
+            assert_eq!(place_from(&entrance), Some(YOUNG_FOR));
+            let peer = comes(&mut entrance, YOUNG_FOR);
+            assert_eq!(entrance.len(), WAITING_MAX);
+            assert!(entrance.waiting.get(goes).is_none_or(|new| new.since == YOUNG_FOR), "{goes} stays");
+            peer
+        });
+        assert_eq!(
+            place_from(&entrance),
+            Some(2 * YOUNG_FOR),
+            "only the two that have come last let it wait"
+        );
+        let keys: Vec<usize> = entrance.waiting.iter().map(|(key, _)| key).collect();
+        keys.into_iter().for_each(|key| entrance.event(key, READABLE));
+        assert_eq!(place_from(&entrance), None);
+        // They are looked at, and wait for nobody then.
+        assert!(entrance.next_entrant(YOUNG_FOR).is_none());
+        assert_eq!(place_from(&entrance), Some(YOUNG_FOR));
+    }
+
+    /// Who sends his part bit by bit keeps the server waiting, whatever has just come of it.
+    #[test]
+    fn whoever_takes_many_steps_goes_for_others() {
+        let (mut entrance, _peers) = full();
+        for step in 0..=STEPS_MAX {
+            for key in 0..WAITING_MAX {
+                entrance.event(key, READABLE);
+            }
+            assert_eq!(place_from(&entrance).is_some(), step == STEPS_MAX, "step {step}");
+            if step < STEPS_MAX {
+                assert!(entrance.next_entrant(Duration::ZERO).is_none());
+            }
+        }
     }
 }
