@@ -119,8 +119,8 @@ impl<T: Transport> Hub<T> {
             return Some(0);
         }
         self.counters.reads += 1;
-        self.dispatch.fanout.budget.spend_read();
         let received = connection.transport.receive(buffer);
+        self.dispatch.fanout.budget.spend_read(connection.transport.receive_ns());
         if connection.transport.held() > 0 && connection.writing == Writing::Open {
             self.dispatch.fanout.list(client);
         }
@@ -303,8 +303,9 @@ impl<T: Transport> Hub<T> {
             return;
         }
         self.counters.reads += 1;
-        self.dispatch.fanout.budget.spend_read();
-        match connection.transport.receive(&mut self.read_buffer) {
+        let received = connection.transport.receive(&mut self.read_buffer);
+        self.dispatch.fanout.budget.spend_read(connection.transport.receive_ns());
+        match received {
             Ok(Received::End(end)) => {
                 connection.source = Source::Ended(end);
                 self.close_if_done(client);

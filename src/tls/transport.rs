@@ -28,6 +28,10 @@ const OVERHEAD_BYTES: usize = 256;
 /// What is read at once: a full record with all that may be around it.
 const READ_BYTES: usize = RECORD_BYTES + 2048 + 5;
 
+/// What it takes to decrypt a record, besides what its bytes take: in nanoseconds, on the machine of the
+/// [budget](crate::budget). A read can hold hundreds.
+const RECORD_NS: u64 = 500;
+
 /// The most that may have come without being a whole record, or within the handshake a whole message.
 const INCOMING_BYTES_MAX: usize = READ_BYTES;
 const HANDSHAKE_BYTES_MAX: usize = 64 << 10;
@@ -50,6 +54,8 @@ pub struct Tls<T> {
     is_broken: bool,
     /// close_notify has been made.
     is_finished: bool,
+    /// Records with something in them that the last read has brought.
+    records: u16,
     counted: Counted,
 }
 
@@ -108,6 +114,7 @@ impl<T> Tls<T> {
             stage: Stage::New,
             is_broken: false,
             is_finished: false,
+            records: 0,
             counted,
         })
     }
@@ -141,6 +148,7 @@ impl<T> Tls<T> {
             let goes_on = match state {
                 Ok(ConnectionState::ReadTraffic(mut traffic)) => {
                     while let Some(Ok(record)) = traffic.next_record() {
+                        self.records = self.records.saturating_add(1);
                         discard += record.discard;
                         let room = buffer.get_mut(*filled..).unwrap_or_default();
                         let count = room.len().min(record.payload.len());
@@ -352,6 +360,7 @@ impl<T: Transport> Transport for Tls<T> {
     }
 
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
+        self.records = 0;
         let received = self.receive_decrypted(buffer);
         self.settle();
         received
@@ -382,6 +391,10 @@ impl<T: Transport> Transport for Tls<T> {
 
     fn input_bytes(&self) -> usize {
         self.counted.get() + self.inner.input_bytes()
+    }
+
+    fn receive_ns(&self) -> u64 {
+        u64::from(self.records) * RECORD_NS + self.inner.receive_ns()
     }
 
     fn flush(&mut self) -> io::Result<bool> {
