@@ -11,9 +11,12 @@ mod process;
 
 mod certificates;
 mod client;
+mod conversations;
 mod endings;
 mod files;
+mod forger;
 mod handshakes;
+mod hostile;
 #[cfg(feature = "web")]
 mod https;
 mod recipes;
