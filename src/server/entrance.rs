@@ -149,6 +149,14 @@ impl Entrance {
         true
     }
 
+    /// Closes the one that holds most of what has come, if one holds anything. Whether there was one.
+    fn close_largest(&mut self, now: Duration) -> bool {
+        let holders = self.waiting.iter().map(|(key, waiting)| (waiting.entrant.socket.input_bytes(), key));
+        let Some((_, key)) = holders.max().filter(|&(bytes, _)| bytes > 0) else { return false };
+        self.close(key, Some("there is too little memory"), now);
+        true
+    }
+
     /// A connection begins to wait. Its key; the oldest may have gone for it.
     fn add(&mut self, entrant: Entrant, stage: Stage, now: Duration) -> usize {
         let kind = stage.kind();
@@ -415,6 +423,8 @@ impl Loop {
             // Who cannot be registered again is closed, and that is all.
             let _ = self.admit(entrant, true, now);
         }
+        // Clients are not to go for those who are none yet.
+        while self.hub.has_little_memory() && self.entrance.close_largest(now) {}
     }
 
     /// Hands on a connection that has said who it is. `again`: it was registered before, and of what has come until now no
