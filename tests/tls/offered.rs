@@ -116,7 +116,6 @@ fn what_is_agreed_on_and_what_is_refused() {
     ] {
         let said = scan(&server, arguments);
         assert!(said.contains(words), "{arguments:?}: {words:?} expected\n{said}");
-        assert_eq!(suite(&said).is_none(), words.contains("alert"), "{arguments:?}\n{said}");
     }
 }
 
