@@ -310,4 +310,13 @@ fn small_records_are_more_work_than_their_bytes() {
         assert_eq!(pair.server.receive(&mut buffer).unwrap(), Received::Nothing);
         assert_eq!(pair.server.receive_ns(), 0);
     }
+    // New keys are still more.
+    let mut pair = Pair::open(&TLS13, usize::MAX);
+    let mut buffer = vec![0; 64 << 10];
+    for _ in 0..100 {
+        pair.client.refresh_traffic_keys().unwrap();
+        pair.client_says(b" ");
+    }
+    assert!(matches!(pair.server.receive(&mut buffer).unwrap(), Received::Bytes { count: 100, .. }));
+    assert_eq!(pair.server.receive_ns(), 100 * (RECORD_NS + OTHER_RECORD_NS));
 }
