@@ -55,9 +55,9 @@ impl Budget {
         self.requests_ns += REQUEST_NS;
     }
 
-    /// A client was read from.
-    pub fn spend_read(&mut self) {
-        self.requests_ns += CALL_NS;
+    /// A client was read from, which took so much beside the call.
+    pub fn spend_read(&mut self, ns: u64) {
+        self.requests_ns += CALL_NS + ns;
     }
 
     /// So many bytes will be written, one copy for each who gets them. See [`Budget::spend_write`].

@@ -97,6 +97,12 @@ pub trait Transport {
         0
     }
 
+    /// How much work the last [`Transport::receive`] was beside the call of `read`, in nanoseconds as the
+    /// [budget](crate::budget) counts them. Where a peer decides how much that is, it must not be free.
+    fn receive_ns(&self) -> u64 {
+        0
+    }
+
     /// Sends what is held. Whether nothing is held any more; if not, an event will tell when there is room.
     ///
     /// # Errors

@@ -94,6 +94,25 @@ fn the_conversation_gives_the_lines_that_are_shown() {
     assert_eq!((terminals.len(), lines), (2, 10), "both log in, join, talk, and hear each other");
 }
 
+/// The tests run these, so that what is copied from here works.
+#[test]
+fn the_recipes_for_proxies_are_those_that_are_tested() {
+    for recipe in [
+        include_str!("tls/recipes/haproxy.cfg"),
+        include_str!("tls/recipes/nginx.conf"),
+        include_str!("tls/recipes/stunnel.conf"),
+        include_str!("web/recipes/Caddyfile"),
+        include_str!("web/recipes/haproxy.cfg"),
+        include_str!("web/recipes/nginx.conf"),
+        include_str!("web/recipes/nginx-stream.conf"),
+    ] {
+        let lines = recipe.trim_end().lines();
+        let indented = lines.map(|line| if line.is_empty() { "\n".into() } else { format!("    {line}\n") });
+        let indented: String = indented.collect();
+        assert!(README.contains(&indented), "the README should have this:\n\n{indented}");
+    }
+}
+
 #[test]
 fn the_client_in_python_converses() {
     converses("client in Python", "python3", "chat.py");

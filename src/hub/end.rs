@@ -350,7 +350,7 @@ impl<T: Transport> Hub<T> {
     }
 
     /// Whether `--max-memory` is passed. At the end nobody is read from, and what waits is not to be dropped.
-    pub(super) fn has_little_memory(&self) -> bool {
+    pub fn has_little_memory(&self) -> bool {
         self.memory_bytes() > self.options.max_memory && self.stop_at.is_none()
     }
 

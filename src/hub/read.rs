@@ -119,8 +119,8 @@ impl<T: Transport> Hub<T> {
             return Some(0);
         }
         self.counters.reads += 1;
-        self.dispatch.fanout.budget.spend_read();
         let received = connection.transport.receive(buffer);
+        self.dispatch.fanout.budget.spend_read(connection.transport.receive_ns());
         let has_room = connection.writing == Writing::Open;
         self.dispatch.fanout.transport_holds(client, connection.transport.held(), has_room);
         match received {
@@ -302,8 +302,9 @@ impl<T: Transport> Hub<T> {
             return;
         }
         self.counters.reads += 1;
-        self.dispatch.fanout.budget.spend_read();
-        match connection.transport.receive(&mut self.read_buffer) {
+        let received = connection.transport.receive(&mut self.read_buffer);
+        self.dispatch.fanout.budget.spend_read(connection.transport.receive_ns());
+        match received {
             // The end of the socket is still to come, perhaps behind bytes that mean nothing.
             Ok(Received::End(End::Goodbye | End::Broken)) => self.queue_again(client),
             Ok(Received::End(end)) => {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Loop;
 use super::entrance::Entrant;
+use super::listener::Listener;
 use crate::hub::LINGERING_MAX;
 use crate::logging::Limiter;
 
@@ -93,18 +94,26 @@ impl Loop {
 
     /// When to try again: at once, after a time, or not before an event.
     pub(super) fn next_accept(&self) -> Option<Duration> {
-        let waiting = self.listeners.iter().any(|listener| listener.ready);
+        let waiting = self.listeners.iter().filter(|listener| listener.ready);
+        let place = waiting.filter_map(|listener| self.place_from(listener)).min()?;
         let pause = self.back_off.pause.as_ref();
         let pause = pause.filter(|pause| self.connections_len() >= pause.connections);
-        waiting.then(|| pause.map_or(Duration::ZERO, |pause| pause.until))
+        Some(pause.map_or(place, |pause| pause.until.max(place)))
+    }
+
+    /// From when on there is a place for one more of a listener; see the entrance.
+    fn place_from(&self, listener: &Listener) -> Option<Duration> {
+        self.entrance.place_from(listener.is_behind_proxy(), listener.spoken())
     }
 
     /// Accepts one connection, the `round`th of this turn. Whether to go on with this listener.
     fn accept_one(&mut self, index: usize, round: usize, now: Duration) -> bool {
+        let has_place = |listener: &Listener| self.place_from(listener).is_some_and(|from| from <= now);
+        let has_place = self.listeners.get(index).is_some_and(has_place);
         let Some(listener) = self.listeners.get_mut(index) else { return false };
         let may_accept =
             round < if listener.spoken().is_encrypted() { TLS_ACCEPTS_PER_TURN } else { ACCEPTS_PER_TURN };
-        if !listener.ready || !may_accept || self.back_off.pause.is_some() {
+        if !listener.ready || !may_accept || !has_place || self.back_off.pause.is_some() {
             return false;
         }
         let error = match listener.accept() {

@@ -9,6 +9,10 @@
 //! comes; each has [`PATIENCE`] for it; and it holds a few kilobytes. They are no clients: they do not count for
 //! `--max-clients`, and hear nothing when they are closed.
 //!
+//! Who goes for others is somebody who lets the server wait. After a restart all clients come back at once, and nobody of
+//! them is to be sent away for having come with too many others: those who wait for the server stay, and so do those who
+//! have only just come. While there is no place for one more, nobody is accepted; the kernel keeps those who come.
+//!
 //! A handshake is work, half a millisecond and more, and clients must not wait for many. So a turn does one step of one
 //! handshake; the others keep their places.
 
@@ -41,6 +45,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// on by itself.
 const STALE_AFTER: Duration = Duration::from_secs(1);
 
+/// Who has been in his stage for less than this does not go for others: so long an answer may be under way.
+const YOUNG_FOR: Duration = Duration::from_millis(250);
+
+/// Who waits for the server does not go for others, but for somebody who has had so many steps: a handshake takes two or
+/// three, and whoever sends it bit by bit takes them for ever.
+const STEPS_MAX: u8 = 8;
+
 /// How many steps of handshakes a turn does.
 const WORK_PER_TURN: u32 = 1;
 
@@ -66,8 +77,20 @@ struct Waiting {
     stage: Stage,
     /// On the clock of the loop, which stands still while the process does.
     deadline: Duration,
+    /// When the stage has begun.
+    since: Duration,
+    /// How often it was gone on with in this stage.
+    steps: u8,
     /// It is on the list of those to be looked at.
     is_listed: bool,
+}
+
+impl Waiting {
+    /// From when on it may go for others. `None`: not as long as it waits for the server.
+    fn may_go_from(&self) -> Option<Duration> {
+        let waits_for_server = self.is_listed && self.steps < STEPS_MAX;
+        (!waits_for_server).then_some(self.since + YOUNG_FOR)
+    }
 }
 
 /// All that wait.
@@ -126,10 +149,19 @@ impl Entrance {
         true
     }
 
+    /// Closes the one that holds most of what has come, if one holds anything. Whether there was one.
+    fn close_largest(&mut self, now: Duration) -> bool {
+        let holders = self.waiting.iter().map(|(key, waiting)| (waiting.entrant.socket.input_bytes(), key));
+        let Some((_, key)) = holders.max().filter(|&(bytes, _)| bytes > 0) else { return false };
+        self.close(key, Some("there is too little memory"), now);
+        true
+    }
+
     /// A connection begins to wait. Its key; the oldest may have gone for it.
     fn add(&mut self, entrant: Entrant, stage: Stage, now: Duration) -> usize {
         let kind = stage.kind();
-        let waiting = Waiting { entrant, stage, deadline: Duration::ZERO, is_listed: false };
+        let waiting =
+            Waiting { entrant, stage, deadline: Duration::ZERO, since: now, steps: 0, is_listed: false };
         let key = self.waiting.insert(waiting);
         self.begin(key, kind, now);
         key
@@ -137,17 +169,44 @@ impl Entrance {
 
     /// The time of a connection's stage begins.
     fn begin(&mut self, key: usize, kind: usize, now: Duration) {
+        let who_goes = self.who_goes(kind, now);
         let Some(stage) = self.by_deadline.get_mut(kind) else { return };
-        let oldest = stage.first().map(|&(_, oldest)| oldest).filter(|_| stage.len() >= WAITING_MAX);
         let deadline = now + PATIENCE;
         stage.insert((deadline, key));
         if let Some(waiting) = self.waiting.get_mut(key) {
-            waiting.deadline = deadline;
+            (waiting.deadline, waiting.since, waiting.steps) = (deadline, now, 0);
         }
-        if let Some(oldest) = oldest {
-            let why = self.waiting.get(oldest).and_then(|waiting| waiting.stage.complaint()[1]);
-            self.close(oldest, why, now);
+        if let Some(who_goes) = who_goes {
+            let why = self.waiting.get(who_goes).and_then(|waiting| waiting.stage.complaint()[1]);
+            self.close(who_goes, why, now);
         }
+    }
+
+    /// Who has to go when one more comes to a stage, if somebody has to: the oldest, of those who may if there are any.
+    fn who_goes(&self, kind: usize, now: Duration) -> Option<usize> {
+        let stage = self.by_deadline.get(kind).filter(|stage| stage.len() >= WAITING_MAX)?;
+        let mut oldest_first = stage.iter().map(|&(_, key)| key);
+        let may_go = |&key: &usize| {
+            self.waiting.get(key).and_then(Waiting::may_go_from).is_some_and(|from| from <= now)
+        };
+        oldest_first.clone().find(may_go).or_else(|| oldest_first.next())
+    }
+
+    /// From when on one more may be accepted by a listener. `None`: not before something has happened here.
+    pub fn place_from(&self, behind_proxy: bool, spoken: Spoken) -> Option<Duration> {
+        let first = Stage::first(behind_proxy, spoken);
+        let second = first.as_ref().and_then(|first| first.next(spoken));
+        let stages = first.iter().chain(&second).map(Stage::kind);
+        stages
+            .map(|kind| self.place_in_stage_from(kind))
+            .try_fold(Duration::ZERO, |at, from| Some(at.max(from?)))
+    }
+
+    fn place_in_stage_from(&self, kind: usize) -> Option<Duration> {
+        let Some(stage) = self.by_deadline.get(kind).filter(|stage| stage.len() >= WAITING_MAX) else {
+            return Some(Duration::ZERO);
+        };
+        stage.iter().find_map(|&(_, key)| self.waiting.get(key)?.may_go_from())
     }
 
     fn list(&mut self, key: usize) {
@@ -232,6 +291,7 @@ impl Entrance {
         self.buffer.resize(proxy::HEADER_BYTES_MAX, 0);
         loop {
             let waiting = self.waiting.get_mut(key)?;
+            waiting.steps = waiting.steps.saturating_add(1);
             match waiting.stage.step(&mut waiting.entrant, &mut self.buffer) {
                 Step::Wait => return None,
                 Step::Done => {
@@ -363,6 +423,8 @@ impl Loop {
             // Who cannot be registered again is closed, and that is all.
             let _ = self.admit(entrant, true, now);
         }
+        // Clients are not to go for those who are none yet.
+        while self.hub.has_little_memory() && self.entrance.close_largest(now) {}
     }
 
     /// Hands on a connection that has said who it is. `again`: it was registered before, and of what has come until now no
@@ -417,3 +479,6 @@ impl Loop {
         self.hub.connections_len() + self.entrance.len()
     }
 }
+
+#[cfg(test)]
+mod tests;

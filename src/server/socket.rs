@@ -202,6 +202,16 @@ impl Transport for Socket {
         }
     }
 
+    fn receive_ns(&self) -> u64 {
+        match self {
+            Socket::Tcp(_) | Socket::Unix(_) => 0,
+            #[cfg(feature = "web")]
+            Socket::Web(web) => web.receive_ns(),
+            #[cfg(feature = "tls")]
+            Socket::Tls(tls) => tls.receive_ns(),
+        }
+    }
+
     fn flush(&mut self) -> io::Result<bool> {
         match self {
             Socket::Tcp(_) | Socket::Unix(_) => Ok(true),

@@ -78,7 +78,8 @@ impl Acceptor {
         config.ticketer = ring::Ticketer::new().map_err(|error| error.to_string())?;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         let mut http = config.clone();
-        http.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // Whoever asks for HTTP/1.0 gets as far as without TLS.
+        http.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
         let (lines, http) = (Arc::new(config), Arc::new(http));
         warn_of_permissions(&files.key);
         Ok(Acceptor { lines, http, cert: files.cert.clone(), expires_at })
@@ -119,19 +120,20 @@ fn certified_key(files: &Files, provider: &CryptoProvider) -> Result<CertifiedKe
     let chain = certificates("tls-cert", &files.cert)?;
     let fault = |why: &str| fault("tls-key", &files.key, why);
     let text = read("tls-key", &files.key)?;
+    // Of PKCS#8, and as older programs write it.
+    if contains(&text, b"BEGIN ENCRYPTED PRIVATE KEY") || contains(&text, b"Proc-Type: 4,ENCRYPTED") {
+        return Err(fault("the key is encrypted; the server has nobody to ask for its passphrase"));
+    }
     let key = PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
-        pem::Error::NoItemsFound if contains(&text, b"ENCRYPTED PRIVATE KEY") => {
-            fault("the key is encrypted; the server has nobody to ask for its passphrase")
-        }
         pem::Error::NoItemsFound => fault("there is no private key in PEM in it"),
         error => fault(why_no_pem(&error)),
     })?;
-    if contains(&text, b"Proc-Type: 4,ENCRYPTED") {
-        return Err(fault("the key is encrypted; the server has nobody to ask for its passphrase"));
-    }
     let key = provider.key_provider.load_private_key(key);
-    let key =
-        key.map_err(|_| fault("the key is none that can be used: RSA, ECDSA with P-256 or P-384, Ed25519"))?;
+    let key = key.map_err(|_| {
+        fault(
+            "the key is none that can be used: RSA of 2048 to 4096 bits, ECDSA with P-256 or P-384, Ed25519",
+        )
+    })?;
     let fits = |certificate: &CertificateDer<'static>| {
         CertifiedKey::new(vec![certificate.clone()], key.clone()).keys_match().is_ok()
     };

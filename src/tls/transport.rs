@@ -28,6 +28,13 @@ const OVERHEAD_BYTES: usize = 256;
 /// What is read at once: a full record with all that may be around it.
 const READ_BYTES: usize = RECORD_BYTES + 2048 + 5;
 
+/// What it takes to decrypt a record, besides what its bytes take: in nanoseconds, on the machine of the
+/// [budget](crate::budget). A read can hold hundreds.
+const RECORD_NS: u64 = 500;
+
+/// Likewise a record that brings nothing for the hub. It can be a change of keys, for which others have to be derived.
+const OTHER_RECORD_NS: u64 = 5_000;
+
 /// The most that may have come without being a whole record, or within the handshake a whole message.
 const INCOMING_BYTES_MAX: usize = READ_BYTES;
 const HANDSHAKE_BYTES_MAX: usize = 64 << 10;
@@ -50,6 +57,9 @@ pub struct Tls<T> {
     is_broken: bool,
     /// close_notify has been made.
     is_finished: bool,
+    /// Whole records that the last read has brought or completed, and how many of them had something for the hub.
+    records: u16,
+    useful_records: u16,
     counted: Counted,
 }
 
@@ -108,6 +118,8 @@ impl<T> Tls<T> {
             stage: Stage::New,
             is_broken: false,
             is_finished: false,
+            records: 0,
+            useful_records: 0,
             counted,
         })
     }
@@ -141,6 +153,7 @@ impl<T> Tls<T> {
             let goes_on = match state {
                 Ok(ConnectionState::ReadTraffic(mut traffic)) => {
                     while let Some(Ok(record)) = traffic.next_record() {
+                        self.useful_records = self.useful_records.saturating_add(1);
                         discard += record.discard;
                         let room = buffer.get_mut(*filled..).unwrap_or_default();
                         let count = room.len().min(record.payload.len());
@@ -184,6 +197,18 @@ impl<T> Tls<T> {
         self.incoming.drain(..done.min(self.incoming.len()));
         outcome
     }
+}
+
+/// How many whole records there are, by the lengths that stand in front of them.
+fn count_records(mut bytes: &[u8]) -> u16 {
+    let mut count: u16 = 0;
+    while let [_, _, _, high, low, rest @ ..] = bytes
+        && let Some(next) = rest.get(usize::from(u16::from_be_bytes([*high, *low]))..)
+    {
+        bytes = next;
+        count = count.saturating_add(1);
+    }
+    count
 }
 
 /// Appends to `buffer` what `write` writes, which says how much that was, or how much room it needs.
@@ -256,6 +281,7 @@ impl<T: Transport> Tls<T> {
         let received = self.inner.receive(self.incoming.get_mut(before..).unwrap_or_default());
         let count = if let Ok(Received::Bytes { count, .. }) = received { count } else { 0 };
         self.incoming.truncate(before + count);
+        self.records = count_records(&self.incoming);
         received
     }
 
@@ -352,6 +378,7 @@ impl<T: Transport> Transport for Tls<T> {
     }
 
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
+        (self.records, self.useful_records) = (0, 0);
         let received = self.receive_decrypted(buffer);
         self.settle();
         received
@@ -382,6 +409,12 @@ impl<T: Transport> Transport for Tls<T> {
 
     fn input_bytes(&self) -> usize {
         self.counted.get() + self.inner.input_bytes()
+    }
+
+    fn receive_ns(&self) -> u64 {
+        let others = self.records.saturating_sub(self.useful_records);
+        let records = u64::from(self.useful_records) * RECORD_NS + u64::from(others) * OTHER_RECORD_NS;
+        records + self.inner.receive_ns()
     }
 
     fn flush(&mut self) -> io::Result<bool> {

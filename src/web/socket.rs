@@ -95,6 +95,10 @@ impl<T: Transport> Transport for WebSocket<T> {
         self.incoming.held_bytes() + self.inner.input_bytes()
     }
 
+    fn receive_ns(&self) -> u64 {
+        self.inner.receive_ns()
+    }
+
     fn can_ping(&self) -> bool {
         true
     }

@@ -40,6 +40,8 @@ fn alone() -> MutexGuard<'static, ()> {
 /// A server with a page and a port for lines.
 struct House {
     parlor: Parlor,
+    /// What stands in front of `://`, of the page and of WebSocket.
+    schemes: [&'static str; 2],
     /// `HOST:PORT` of the page, and of the lines.
     web: String,
     lines: String,
@@ -58,11 +60,29 @@ impl House {
         let web = format!("http:{web}");
         let mut parlor = Parlor::start(&[&["--listen", &web, "--listen", "127.0.0.1:0"], arguments].concat());
         let (web, lines) = (parlor.address(), parlor.address());
-        House { parlor, web: web.strip_prefix("http:").expect("the page's address").into(), lines }
+        let web = web.strip_prefix("http:").expect("the page's address").into();
+        House { parlor, schemes: ["http", "ws"], web, lines }
+    }
+
+    /// With a certificate that nobody knows.
+    #[cfg(feature = "tls")]
+    fn open_encrypted() -> House {
+        let directory = process::Directory::new();
+        let rcgen::CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(["127.0.0.1".to_string()]).unwrap();
+        let [cert_file, key_file] = ["cert", "key"].map(|name| directory.file(name).display().to_string());
+        std::fs::write(&cert_file, cert.pem()).unwrap();
+        std::fs::write(&key_file, signing_key.serialize_pem()).unwrap();
+        let files = ["--tls-cert", &cert_file, "--tls-key", &key_file];
+        let listen = ["--listen", "https:127.0.0.1:0", "--listen", "127.0.0.1:0"];
+        let mut parlor = Parlor::start(&[listen, files].concat());
+        let (web, lines) = (parlor.address(), parlor.address());
+        let web = web.strip_prefix("https:").expect("the page's address").into();
+        House { parlor, schemes: ["https", "wss"], web, lines }
     }
 
     fn url(&self) -> String {
-        format!("http://{}/", self.web)
+        format!("{}://{}/", self.schemes[0], self.web)
     }
 
     /// Somebody on TCP.
@@ -118,7 +138,7 @@ fn sees(browser: &Browser, author: &str, text: &str) {
 /// Nobody was asked but the server, and nothing was said in the console.
 fn is_clean(browser: &Browser, house: &House) {
     assert_eq!(browser.console(), Vec::<String>::new());
-    let (page, socket) = (house.url(), format!("ws://{}/ws", house.web));
+    let (page, socket) = (house.url(), format!("{}://{}/ws", house.schemes[1], house.web));
     let requests = browser.requests();
     assert!(requests.contains(&socket), "{requests:?}");
     let elsewhere = requests.iter().filter(|url| !url.starts_with(&page) && **url != socket);
@@ -627,4 +647,39 @@ fn a_loss_is_told_from_when_something_came_last() {
     let note = browser.value("[...document.querySelectorAll('.note')].at(-1).textContent");
     let note = note.as_str().unwrap();
     assert!(note.contains(&before) && note.contains(&after), "{note}");
+}
+
+#[test]
+#[cfg(feature = "tls")]
+fn over_tls_the_page_is_the_same() {
+    let _alone = alone();
+    let Some(driver) = Driver::start() else { return };
+    let house = House::open_encrypted();
+    let mut carol = house.client("Carol", &["café"]);
+    let (anna, bob) = (driver.trusting_browser(), driver.trusting_browser());
+    for (browser, nickname) in [(&anna, "Anna"), (&bob, "Bob")] {
+        browser.visit(&format!("{}#caf%C3%A9", house.url()));
+        enter(browser, nickname);
+        browser.wait("document.getElementById('status').textContent === ''");
+    }
+    assert_eq!(anna.value("isSecureContext && location.protocol"), "https:");
+    write(&anna, "hello from Anna");
+    sees(&bob, "Anna", "hello from Anna");
+    expect(&mut carol, "café", "Anna", "hello from Anna");
+    // More than a record holds, in both directions.
+    let long = "0123456789".repeat(1500);
+    say(&mut carol, "café", &long);
+    sees(&anna, "Carol", &long);
+    bob.run("document.getElementById('text').value = '0123456789'.repeat(1500)", json!([]));
+    bob.type_into("#text", ENTER);
+    expect(&mut carol, "café", "Bob", &long);
+    sees(&anna, "Bob", &long);
+    // A second visit resumes the session.
+    anna.visit("about:blank");
+    anna.visit(&format!("{}#caf%C3%A9", house.url()));
+    anna.wait("document.getElementById('status').textContent === ''");
+    write(&anna, "here again");
+    expect(&mut carol, "café", "Anna", "here again");
+    is_clean(&anna, &house);
+    is_clean(&bob, &house);
 }

@@ -50,6 +50,16 @@ impl Driver {
 
     /// Opens a browser without a past.
     pub fn browser(&self) -> Browser<'_> {
+        self.browser_that(false)
+    }
+
+    /// As above, and takes any certificate for a good one.
+    #[cfg(feature = "tls")]
+    pub fn trusting_browser(&self) -> Browser<'_> {
+        self.browser_that(true)
+    }
+
+    fn browser_that(&self, trusts_anybody: bool) -> Browser<'_> {
         let profile = Directory::new();
         let mut arguments = vec![format!("--user-data-dir={}", profile.file("").display())];
         arguments.extend(
@@ -68,6 +78,7 @@ impl Driver {
             .map(String::from),
         );
         let capabilities = json!({"capabilities": {"alwaysMatch": {
+            "acceptInsecureCerts": trusts_anybody,
             "goog:chromeOptions": {"binary": self.chromium, "args": arguments},
             "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
         }}});

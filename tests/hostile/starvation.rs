@@ -122,3 +122,44 @@ fn a_flood_of_lines_of_any_size_keeps_nobody_waiting_for_more_than_a_few_turns()
         }
     }
 }
+
+/// Where what comes has to be decrypted first: a read takes far more than its bytes would. It counts how often it was
+/// read from.
+struct Laborious(Rc<Cell<usize>>);
+
+impl Transport for Laborious {
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
+        self.0.set(self.0.get() + 1);
+        buffer[0] = b' ';
+        Ok(Received::Bytes { count: 1, drained: false })
+    }
+
+    fn receive_ns(&self) -> u64 {
+        400_000
+    }
+
+    fn send(&mut self, bytes: &[u8], _scratch: &mut Vec<u8>) -> io::Result<Sent> {
+        Ok(Sent::Bytes(bytes.len()))
+    }
+
+    fn finish(&mut self, _reason: Option<DisconnectReason>) -> io::Result<bool> {
+        Ok(true)
+    }
+}
+
+#[test]
+fn what_it_takes_to_decrypt_counts_for_the_length_of_a_turn() {
+    let mut hub = Hub::new(&Options::default());
+    let reads = Rc::new(Cell::new(0));
+    for _ in 0..2000 {
+        let client = hub.connect(Laborious(reads.clone()), Peer::Unix, NOW);
+        hub.event(client, Event { readable: true, ..Event::default() }, NOW);
+    }
+    for _ in 0..20 {
+        let before = reads.get();
+        hub.turn(NOW);
+        // 100 ms hold 250 of them.
+        let in_turn = reads.get() - before;
+        assert!((1..250).contains(&in_turn), "{in_turn} reads");
+    }
+}

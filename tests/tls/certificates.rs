@@ -1,14 +1,22 @@
 //! The files of certificates: what is wrong with them, what is told of them, and reading them again.
 
 use std::fs::{self, Permissions};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use rcgen::{PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519};
+use rustls::ClientConfig;
+use rustls::crypto::ring;
 
 use crate::client::{Client, config, usual};
 use crate::files::Authority;
 use crate::process::{Directory, Parlor, run};
-use crate::{SHARED, VERSIONS, binary};
+use crate::strangers::has;
+use crate::{SHARED, VERSIONS, binary, serve, tls_of};
 
 /// The binary with these files; it ends with one line that names all of `words`.
 fn assert_refused(directory: &Directory, [cert, key, ca]: [&str; 3], words: &[&str]) {
@@ -174,4 +182,209 @@ fn sighup_reads_the_files_again() {
     assert!(stranger.complete().is_err(), "it does not know the new one");
     old.assert_served();
     assert_eq!(parlor.stop().code, Some(0));
+}
+
+/// Runs openssl; what it prints.
+fn openssl(arguments: &[&str]) -> String {
+    let output = Command::new("openssl").args(arguments).stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Keys as openssl makes them, in all forms in which it writes them, and files with more in them than is wanted.
+#[test]
+fn keys_and_certificates_of_openssl_serve_in_all_their_forms() {
+    if !has("openssl", "version") {
+        return;
+    }
+    for kind in [
+        &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"][..],
+        &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:4096"],
+        &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
+        &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"],
+        &["-algorithm", "ED25519"],
+    ] {
+        let directory = Directory::new();
+        let file = |name: &str| directory.file(name).display().to_string();
+        let pkcs8 = openssl(&[&["genpkey"], kind].concat());
+        fs::write(file("pkcs8"), &pkcs8).unwrap();
+        let certificate = SHARED.authority.sign_key(&rcgen::KeyPair::from_pem(&pkcs8).unwrap());
+        fs::write(file("plain.crt"), &certificate).unwrap();
+        let text = openssl(&["x509", "-in", &file("plain.crt"), "-text"]);
+        assert!(text.starts_with("Certificate:") && text.contains("-----BEGIN"), "{text}");
+        // PKCS#1 of RSA, SEC1 of EC; behind the latter's parameters, which `openssl ecparam -genkey` writes too.
+        let traditional = match kind {
+            [_, "ED25519"] => pkcs8.clone(),
+            _ => openssl(&["pkey", "-in", &file("pkcs8"), "-traditional"]),
+        };
+        let parameters = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
+        assert_eq!(traditional.contains("BEGIN PRIVATE KEY"), kind.contains(&"ED25519"));
+        let windows = |text: &str| text.replace('\n', "\r\n");
+        for (certificate, key) in [
+            (certificate.clone(), pkcs8.clone()),
+            (certificate.clone(), traditional.clone()),
+            (certificate.clone(), [parameters, &traditional].concat()),
+            (
+                text,
+                ["Bag Attributes\n    friendlyName: chat\nKey Attributes: <No Attributes>\n", &pkcs8]
+                    .concat(),
+            ),
+            (windows(&certificate), windows(&pkcs8)),
+            ([&*pkcs8, &certificate].concat(), [&*certificate, &traditional].concat()),
+        ] {
+            fs::write(file("server.crt"), &certificate).unwrap();
+            fs::write(file("server.key"), &key).unwrap();
+            let server = serve(|options| {
+                options.tls_cert = Some(directory.file("server.crt"));
+                options.tls_key = Some(directory.file("server.key"));
+            });
+            for version in VERSIONS {
+                Client::connect(tls_of(&server), &usual(version)).assert_served();
+            }
+        }
+    }
+}
+
+#[test]
+fn keys_that_are_too_weak_or_too_strange_are_refused() {
+    if !has("openssl", "version") {
+        return;
+    }
+    let directory = Directory::new();
+    let identity = SHARED.authority.sign_server();
+    identity.write(&directory, "good");
+    for (name, kind) in [
+        ("rsa", &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024"][..]),
+        ("p521", &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-521"]),
+        ("k1", &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:secp256k1"]),
+        ("ed448", &["-algorithm", "ED448"]),
+    ] {
+        fs::write(directory.file(name), openssl(&[&["genpkey"], kind].concat())).unwrap();
+        assert_refused(
+            &directory,
+            ["good.crt", name, ""],
+            &["--tls-key", name, "none that can be used", "RSA of 2048"],
+        );
+    }
+    let encrypted = openssl(&["genpkey", "-algorithm", "RSA", "-aes256", "-pass", "pass:secret"]);
+    fs::write(directory.file("encrypted"), &encrypted).unwrap();
+    assert_refused(&directory, ["good.crt", "encrypted", ""], &["--tls-key", "encrypted", "passphrase"]);
+    let old = ["rsa", "-in", &directory.file("encrypted").display().to_string(), "-passin", "pass:secret"]
+        .map(String::from);
+    let old: Vec<&str> =
+        old.iter().map(String::as_str).chain(["-traditional", "-aes256", "-passout", "pass:x"]).collect();
+    fs::write(directory.file("encrypted"), openssl(&old)).unwrap();
+    assert_refused(&directory, ["good.crt", "encrypted", ""], &["--tls-key", "encrypted", "passphrase"]);
+}
+
+/// Who trusts only the root needs all that is in between, and gets it.
+#[test]
+fn chains_are_sent_whole() {
+    let between = SHARED.authority.sign_authority();
+    let identity = between.sign_server();
+    let directory = Directory::new();
+    for is_whole in [true, false] {
+        identity.write(&directory, "server");
+        if is_whole {
+            let chain = [identity.certificate.clone(), between.pem(), SHARED.authority.pem()].concat();
+            fs::write(directory.file("server.crt"), chain).unwrap();
+        }
+        let server = serve(|options| {
+            options.tls_cert = Some(directory.file("server.crt"));
+            options.tls_key = Some(directory.file("server.key"));
+        });
+        for version in VERSIONS {
+            let mut client = Client::begin(crate::client::connect(tls_of(&server)), &usual(version));
+            let is_in = client.complete();
+            assert_eq!(is_in.is_ok(), is_whole, "{is_in:?}");
+            if is_whole {
+                assert_eq!(client.tls.peer_certificates().unwrap().len(), 3);
+                client.assert_served();
+            }
+        }
+    }
+}
+
+/// Certificates are exchanged again and again, with faults in between, while clients come and talk: nobody is kept out,
+/// and nobody who is in notices.
+#[test]
+fn sighup_under_load() {
+    let directory = Directory::new();
+    let authorities = [Authority::new(), Authority::new()];
+    let identities = [0, 1].map(|index: usize| authorities[index].sign_server());
+    identities[0].write(&directory, "server");
+    let (mut parlor, address) = binary(&directory, &[]);
+    let trusts_both = |version| {
+        let mut roots = authorities[0].roots();
+        roots.extend(authorities[1].roots().roots);
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let builder = builder.with_protocol_versions(&[version]).unwrap().with_root_certificates(roots);
+        Arc::new(builder.with_no_client_auth())
+    };
+    let over = AtomicBool::new(false);
+    let (came, met) = thread::scope(|scope| {
+        let comers: Vec<_> = VERSIONS
+            .map(|version| {
+                let (over, config) = (&over, trusts_both(version));
+                scope.spawn(move || {
+                    let mut old = Client::connect(address, &config);
+                    let (mut came, mut met) = (0, Vec::new());
+                    while !over.load(Ordering::Relaxed) {
+                        let mut client = Client::connect(address, &config);
+                        client.assert_served();
+                        old.assert_served();
+                        if let Some([certificate, ..]) = client.tls.peer_certificates() {
+                            met.push(certificate.clone().into_owned());
+                        }
+                        came += 1;
+                    }
+                    (came, met)
+                })
+            })
+            .into();
+        for round in 1..=20 {
+            identities[round % 2].write(&directory, "server");
+            let is_good = round % 4 != 3;
+            if !is_good {
+                fs::write(directory.file("server.key"), ["", "rubbish", &identities[0].key][round % 3])
+                    .unwrap();
+            }
+            parlor.signal("HUP");
+            let words = if is_good { "have been read again" } else { "the old certificates stay" };
+            parlor.line("what came of it", |line| line.contains("SIGHUP") && line.contains(words));
+        }
+        over.store(true, Ordering::Relaxed);
+        let ends = comers.into_iter().map(|comer| comer.join().expect("they all get in"));
+        ends.fold((0, Vec::new()), |(came, met), (more, others)| (came + more, [met, others].concat()))
+    });
+    println!("{came} came and met {} certificates", met.len());
+    assert!(met.iter().all(|met| identities.iter().any(|identity| identity.chain()[0] == *met)));
+    assert_eq!(parlor.stop().code, Some(0));
+}
+
+/// Clients do not go for those who are none yet, however little memory there is.
+#[test]
+fn handshakes_that_take_all_memory_go_first() {
+    let server = serve(|options| options.max_memory = 1 << 20);
+    let mut client = Client::connect(tls_of(&server), &usual(VERSIONS[1]));
+    let mut plain = crate::common::Client::connect(&server.addresses()[1]);
+    // Something is held for them.
+    client.send("[");
+    plain.send("[");
+    // The beginning of a long message, of which much more has to come.
+    let long = [&[0x16, 3, 1, 0x30, 0, 1, 0, 200, 0][..], &[0; 0x2ffc]].concat();
+    let mut unfinished: Vec<_> = (0..200)
+        .map(|_| {
+            let mut socket = crate::client::connect(tls_of(&server));
+            socket.write_all(&long).unwrap();
+            socket
+        })
+        .collect();
+    plain.send("]\n");
+    assert!(plain.recv_line().contains("Not a JSON object"));
+    client.send("]\n");
+    assert!(client.line().contains("Not a JSON object"));
+    unfinished.truncate(1);
+    client.assert_served();
+    assert_eq!(server.stop().disconnected.iter().take(4).sum::<u64>(), 0);
 }

@@ -54,6 +54,21 @@ impl Authority {
         self.sign(names, ExtendedKeyUsagePurpose::ServerAuth, change, algorithm)
     }
 
+    /// For a server on this host that has its key already. The certificate, in PEM.
+    pub fn sign_key(&self, key: &KeyPair) -> String {
+        let names = vec!["localhost".to_string(), "127.0.0.1".to_string()];
+        CertificateParams::new(names).unwrap().signed_by(key, &self.0).unwrap().pem()
+    }
+
+    /// Another authority, whose certificate is signed by this one.
+    pub fn sign_authority(&self) -> Authority {
+        let mut parameters = CertificateParams::default();
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        parameters.distinguished_name.push(rcgen::DnType::CommonName, "An authority in between");
+        let key = KeyPair::generate().unwrap();
+        Authority(CertifiedIssuer::signed_by(parameters, key, &self.0).unwrap())
+    }
+
     /// For a client.
     pub fn sign_client(&self) -> Identity {
         let names = vec!["client.example".to_string()];

@@ -1,4 +1,4 @@
-//! Listeners over TLS, on real sockets, with rustls as the client, and with strangers: `openssl s_client` and Python's
+//! Listeners over TLS, on real sockets, with rustls as the client, and with strangers: `openssl s_client`, curl, Node, Python's
 //! `ssl`. Where such a program is missing its part is passed over, unless PARLOR_DEMAND_PROGRAMS is set.
 
 #![cfg(feature = "tls")]
@@ -11,11 +11,15 @@ mod process;
 
 mod certificates;
 mod client;
+mod conversations;
 mod endings;
 mod files;
+mod forger;
 mod handshakes;
+mod hostile;
 #[cfg(feature = "web")]
 mod https;
+mod offered;
 mod recipes;
 mod strangers;
 mod talk;

@@ -1,7 +1,9 @@
-//! The recipes for those who have a proxy, with the proxies themselves: `haproxy` and `stunnel`. Where one is missing its
-//! part is passed over, unless PARLOR_DEMAND_PROGRAMS is set.
+//! The recipes for those who have a proxy, with the proxies themselves: `haproxy`, `nginx` with its module for streams
+//! (Debian: `libnginx-mod-stream`) and `stunnel`. Where one is missing its part is passed over, unless
+//! PARLOR_DEMAND_PROGRAMS is set. The README shows the same recipes.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -36,6 +38,9 @@ impl Proxy {
         let recipe = recipe
             .replace("0.0.0.0:7879", &address.to_string())
             .replace("127.0.0.1:7880", &server.addresses()[0].tcp().unwrap().to_string())
+            .replace("DIRECTORY", directory.file("").to_str().unwrap())
+            .replace("/etc/ssl/chat.pem", file("server.crt").to_str().unwrap())
+            .replace("/etc/ssl/chat.key", file("server.key").to_str().unwrap())
             .replace("/etc/haproxy/chat.pem", directory.file("both.pem").to_str().unwrap())
             .replace("/etc/stunnel/chat.crt", file("server.crt").to_str().unwrap())
             .replace("/etc/stunnel/chat.key", file("server.key").to_str().unwrap());
@@ -69,9 +74,18 @@ fn assert_works(proxy: &Proxy) {
         assert!(client.line().contains("through the proxy"));
         assert_eq!(plain.recv_json()["text"], "through the proxy");
         client.assert_served();
-        // Its goodbye is the end of its input, and what it has sent last is carried out.
-        client.send(common::say("room", "last"));
+        // Its goodbye is the end of its input, what it has sent last is carried out, and it gets the reply.
+        let last = common::say("room", "last");
+        client.send(&last);
         client.say_goodbye();
+        assert_eq!(client.line(), response(&last));
+        assert!(client.line().contains("last"));
+        // nginx says no goodbye at the end.
+        let end = client.next_line();
+        assert!(
+            end.as_ref().map_or_else(|error| error.kind() == ErrorKind::UnexpectedEof, Option::is_none),
+            "{end:?}"
+        );
         let message = plain.recv_json();
         assert_eq!((&message["text"], &message["action"]), (&"last".into(), &"GET MESSAGE".into()));
     }
@@ -106,6 +120,26 @@ fn haproxy() {
             command.args(["-db", "-f", recipe]);
             command
         }));
+    }
+}
+
+#[test]
+fn nginx() {
+    let module = "/usr/lib/nginx/modules/ngx_stream_module.so";
+    let is_there = std::path::Path::new(module).exists();
+    if has("nginx", "-v") && is_there {
+        let head = format!(
+            "load_module {module}; daemon off; master_process off; pid DIRECTORY/pid; error_log DIRECTORY/log;\n\
+             events {{ }}\n"
+        );
+        assert_works(&Proxy::start(&(head + include_str!("recipes/nginx.conf")), |recipe| {
+            let mut command = Command::new("nginx");
+            command.args(["-c", recipe]);
+            command
+        }));
+    } else {
+        let is_demanded = std::env::var_os("PARLOR_DEMAND_PROGRAMS").is_some();
+        assert!(is_there || !is_demanded, "{module} is missing");
     }
 }
 

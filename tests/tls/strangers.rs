@@ -1,4 +1,5 @@
-//! Clients that others have written: `openssl s_client`, and Python's `ssl`.
+//! Clients that others have written: `openssl s_client`, Python's `ssl`, Node's `tls`, and curl, Node's `https` and `ws`
+//! for `https:`.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
@@ -148,32 +149,6 @@ fn openssl_needs_a_certificate_where_one_is_wanted() {
     }
 }
 
-/// What is old or weak is not offered: versions before 1.2, suites with CBC or SHA-1 or without forward secrecy,
-/// compression, renegotiation.
-#[test]
-fn nothing_weak_is_offered() {
-    if !has("openssl", "version") {
-        return;
-    }
-    let server = serve(|_| {});
-    for arguments in [
-        &["-tls1", "-cipher", "ALL:@SECLEVEL=0"][..],
-        &["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"],
-        &["-tls1_2", "-cipher", "AES128-GCM-SHA256:AES256-GCM-SHA384:@SECLEVEL=0"],
-        &["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA:ECDHE-ECDSA-AES128-SHA256:@SECLEVEL=0"],
-        &["-tls1_2", "-cipher", "aNULL:eNULL:RC4:3DES:@SECLEVEL=0"],
-    ] {
-        let client = OpenSsl::connect(&server, arguments);
-        let line = client.line(", Cipher is ");
-        assert!(line.as_ref().is_none_or(|line| line.contains("(NONE)")), "{arguments:?}: {line:?}");
-    }
-    let mut client = OpenSsl::connect(&server, &["-tls1_2"]);
-    assert!(client.line("Secure Renegotiation").unwrap().starts_with("Secure Renegotiation IS supported"));
-    assert_eq!(client.line("Compression: ").unwrap().trim(), "Compression: NONE");
-    client.send("[]\n");
-    client.line("{").unwrap();
-}
-
 /// Runs a script with Python; it is given the address and the authority. It has to end with `ok`.
 fn python(server: &TestServer, script: &str) {
     let head = "import socket, ssl, sys, json\nhost, port = sys.argv[1].rsplit(':', 1)\n\
@@ -252,4 +227,137 @@ fn openssl_on_a_plain_listener_is_answered() {
     child.stdout.take().unwrap().read_to_end(&mut said).unwrap();
     assert!(!child.wait().unwrap().success());
     assert!(String::from_utf8_lossy(&said).contains("(NONE)"));
+}
+
+/// Runs a script with Node; it gets the address and the authority, and has to end with `ok`.
+fn node(address: &str, needs: &str, script: &str) {
+    if !has("node", "--version") {
+        return;
+    }
+    if !Command::new("node").args(["-e", needs]).stderr(Stdio::null()).status().unwrap().success() {
+        assert!(std::env::var_os("PARLOR_DEMAND_PROGRAMS").is_none(), "{needs:?} fails with node");
+        return println!("passed over: {needs:?} fails with node");
+    }
+    let head = "const fs = require('fs'), tls = require('tls');\n\
+                const [port, ca] = [process.argv[1].split(':').pop(), fs.readFileSync(process.argv[2])];\n\
+                setTimeout(() => { console.log('too late'); process.exit(1); }, 60000).unref();\n";
+    let mut command = Command::new("node");
+    command.args(["-e", &format!("{head}{script}"), address, &authority()]).stdin(Stdio::null());
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let [stdout, stderr] = [stdout, stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
+    assert!(status.success() && stdout.ends_with("ok\n"), "{status}: {stdout}{stderr}");
+}
+
+/// It talks, says goodbye with much still to come, gets it, and resumes its session.
+#[test]
+fn nodes_tls() {
+    let server = serve(|_| {});
+    node(
+        &tls_of(&server).to_string(),
+        "",
+        r#"
+const text = 'é🦀'.repeat(2000);
+async function talk(version, session) {
+  const socket = tls.connect({ host: '127.0.0.1', port, servername: 'localhost', ca, session,
+    minVersion: version, maxVersion: version });
+  const sessions = [];
+  socket.on('session', (session) => sessions.push(session));
+  await new Promise((resolve, reject) => socket.once('secureConnect', resolve).once('error', reject));
+  if (!socket.authorized || socket.getProtocol() !== version) throw new Error(socket.authorizationError);
+  if (socket.isSessionReused() !== Boolean(session)) throw new Error('resumed: ' + socket.isSessionReused());
+  const say = (request) => JSON.stringify(request) + '\n';
+  socket.write(say({ action: 'JOIN ROOM', room_id: 'node ' + version }));
+  for (let number = 0; number < 20; number += 1) {
+    socket.write(say({ action: 'SEND MESSAGE', room_id: 'node ' + version, text }));
+  }
+  // close_notify, behind a last line without its end.
+  socket.end('{"action":"LEFT ROOM","room_id":"node ' + version + '"}');
+  let heard = '';
+  socket.setEncoding('utf8').on('data', (data) => { heard += data; });
+  await new Promise((resolve, reject) => socket.once('end', resolve).once('error', reject));
+  const lines = heard.trim().split('\n').map((line) => JSON.parse(line));
+  if (lines.filter((line) => line.message === 'OK').length !== 22) throw new Error(heard);
+  if (lines.filter((line) => line.text === text).length !== 20) throw new Error(heard);
+  return sessions.pop();
+}
+(async () => {
+  for (const version of ['TLSv1.2', 'TLSv1.3']) await talk(version, await talk(version));
+  console.log('ok');
+})();
+"#,
+    );
+}
+
+#[cfg(feature = "web")]
+fn serve_https() -> (TestServer, String) {
+    let server = serve(|options| options.listen = vec![crate::listen("https:127.0.0.1:0")]);
+    let address = tls_of(&server).to_string();
+    (server, address)
+}
+
+#[test]
+#[cfg(feature = "web")]
+fn curl_gets_the_page() {
+    if !has("curl", "--version") {
+        return;
+    }
+    let (_server, address) = serve_https();
+    let (_, port) = address.rsplit_once(':').unwrap();
+    for version in [&["--tlsv1.2", "--tls-max", "1.2"][..], &["--tlsv1.3"], &["--http2"], &["--http1.0"]] {
+        let get = |path: &str| {
+            let mut command = Command::new("curl");
+            command
+                .args(["-sS", "--max-time", "60", "--noproxy", "*", "--cacert", &authority()])
+                .args(version);
+            command.args(["--resolve", &format!("localhost:{port}:127.0.0.1")]);
+            command.args(["-w", "%{http_code} %{http_version} %{ssl_verify_result}"]);
+            let output = command.arg(format!("https://localhost:{port}{path}")).output().unwrap();
+            assert!(output.status.success(), "{version:?}: {}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8(output.stdout).unwrap()
+        };
+        // The page is for HTTP/1.1, `/healthz` for anybody.
+        assert!(get("/healthz").starts_with("ok"), "{version:?}");
+        if !version.contains(&"--http1.0") {
+            let page = get("/");
+            assert!(page.contains("</html>") && page.ends_with("200 1.1 0"), "{version:?}: {page:.100}");
+        }
+    }
+}
+
+/// `npm install ws`, and NODE_PATH where that is not found by itself.
+#[test]
+#[cfg(feature = "web")]
+fn nodes_https_and_ws() {
+    let (_server, address) = serve_https();
+    node(
+        &address,
+        "require('ws')",
+        r#"
+const https = require('https'), WebSocket = require('ws');
+async function talk(version) {
+  const options = { ca, host: '127.0.0.1', port, servername: 'localhost', minVersion: version, maxVersion: version };
+  const page = await new Promise((resolve, reject) => https.get({ ...options, path: '/' }, (response) => {
+    let body = '';
+    response.setEncoding('utf8').on('data', (data) => { body += data; }).on('error', reject)
+      .on('end', () => resolve([response.statusCode, response.httpVersion, body, response.complete]));
+  }).on('error', reject));
+  if (page[0] !== 200 || page[1] !== '1.1' || !page[2].includes('</html>') || !page[3]) throw new Error(page);
+  const text = 'é🦀'.repeat(2000), got = [];
+  const socket = new WebSocket('wss://127.0.0.1:' + port + '/ws', options);
+  const send = (request) => socket.send(JSON.stringify(request));
+  socket.on('open', () => {
+    send({ action: 'JOIN ROOM', room_id: 1 });
+    send({ action: 'SEND MESSAGE', room_id: 1, text });
+  });
+  socket.on('message', (message) => { if (got.push(JSON.parse(message)) === 3) socket.ping('hello'); });
+  socket.on('pong', () => socket.close(4000));
+  const code = await new Promise((resolve, reject) => socket.on('close', resolve).on('error', reject));
+  if (code !== 4000 || got[1].message !== 'OK' || got[2].text !== text) throw new Error(JSON.stringify(got));
+}
+(async () => {
+  for (const version of ['TLSv1.2', 'TLSv1.3']) await talk(version);
+  console.log('ok');
+})();
+"#,
+    );
 }

@@ -130,6 +130,44 @@ asyncio.run(main())
             String::from_utf8_lossy(&output.stderr)
         );
     }
+
+    /// The addresses of those who come are their own: each may have one client.
+    fn tells_addresses(&self) {
+        let script = r#"
+import asyncio, json, ssl, sys, websockets
+
+context = ssl.create_default_context()
+context.check_hostname = False
+context.verify_mode = ssl.CERT_NONE
+port = sys.argv[1]
+site = f"chat.example.org:{port}"
+
+async def answer(source, keep):
+    socket = await websockets.connect(f"wss://{site}/ws", ssl=context, origin=f"https://{site}", host="127.0.0.1",
+        port=port, local_addr=(source, 0))
+    keep.append(socket)
+    try:
+        await socket.send(json.dumps({"action": "JOIN ROOM", "room_id": 1}))
+    except websockets.ConnectionClosed:
+        pass # It has been told why.
+    return json.loads(await socket.recv())["message"]
+
+async def main():
+    keep = []
+    async with asyncio.timeout(60):
+        assert await answer("127.0.0.2", keep) == "OK"
+        assert (await answer("127.0.0.2", keep)).startswith("Too many clients: your address")
+        assert await answer("127.0.0.3", keep) == "OK"
+        for socket in keep:
+            await socket.close()
+    print("good")
+
+asyncio.run(main())
+"#;
+        let output = Command::new("python3").args(["-c", script, &self.port.to_string()]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(said.trim() == "good", "{said}{}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 /// A server for one proxy, whose address for browsers comes first.
@@ -181,6 +219,7 @@ fn nginx_as_a_stream() {
     let extra = format!("load_module {module}; {NGINX}");
     let proxy = Proxy::start(&server, include_str!("recipes/nginx-stream.conf"), &extra, nginx);
     proxy.talk();
+    proxy.tells_addresses();
     everybody_has_left(&server);
 }
 
@@ -196,6 +235,7 @@ fn haproxy() {
         command
     });
     proxy.talk();
+    proxy.tells_addresses();
     everybody_has_left(&server);
 }
 

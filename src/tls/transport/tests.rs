@@ -294,3 +294,29 @@ fn what_begins_otherwise_is_no_tls() {
         }
     }
 }
+
+/// Hundreds of records can come with one read, and the budget is told of them.
+#[test]
+fn small_records_are_more_work_than_their_bytes() {
+    for version in [&TLS12, &TLS13] {
+        let mut pair = Pair::open(version, usize::MAX);
+        let mut buffer = vec![0; 64 << 10];
+        pair.client_says(&[b' '; 1000]);
+        assert!(matches!(pair.server.receive(&mut buffer).unwrap(), Received::Bytes { count: 1000, .. }));
+        assert_eq!(pair.server.receive_ns(), RECORD_NS);
+        (0..100).for_each(|_| pair.client_says(b" "));
+        assert!(matches!(pair.server.receive(&mut buffer).unwrap(), Received::Bytes { count: 100, .. }));
+        assert_eq!(pair.server.receive_ns(), 100 * RECORD_NS);
+        assert_eq!(pair.server.receive(&mut buffer).unwrap(), Received::Nothing);
+        assert_eq!(pair.server.receive_ns(), 0);
+    }
+    // New keys are still more.
+    let mut pair = Pair::open(&TLS13, usize::MAX);
+    let mut buffer = vec![0; 64 << 10];
+    for _ in 0..100 {
+        pair.client.refresh_traffic_keys().unwrap();
+        pair.client_says(b" ");
+    }
+    assert!(matches!(pair.server.receive(&mut buffer).unwrap(), Received::Bytes { count: 100, .. }));
+    assert_eq!(pair.server.receive_ns(), 100 * (RECORD_NS + OTHER_RECORD_NS));
+}
