@@ -42,7 +42,7 @@ pub struct Options {
     /// Clients at once for one address, which is an IPv4 address or a /64 of IPv6; 0 is no limit of its own.
     pub max_clients_per_ip: usize,
     /// Requests per second carried out for one client in the long run; 0 is no limit.
-    pub rate: u32,
+    pub rate: usize,
     /// Longest request line in bytes, its line end not counted.
     pub max_line: usize,
     /// Rooms one client may be in.
@@ -185,19 +185,16 @@ pub fn parse(arguments: impl IntoIterator<Item: AsRef<OsStr>>) -> Result<Invocat
 fn read_values(matches: &getopts::Matches) -> Result<Options, UsageError> {
     let defaults = Options::default();
     let mut options = Options { listen: Vec::new(), ..defaults.clone() };
-    for (flag, part) in flags::all() {
-        if !matches.opt_present(flag.long) {
-            continue;
-        }
-        if let Some(why) = part.and_then(|part| parts::missing(&[part])) {
+    for (flag, part) in flags::all().filter(|(flag, _)| matches.opt_present(flag.long)) {
+        if let Some(why) = parts::missing(part.as_slice()) {
             return Err(UsageError(format!("--{}: {why}", flag.long)));
         }
         if let Value::Switch(field) = flag.value {
             *field(&mut options) = true;
         }
         for value in matches.opt_strs(flag.long) {
-            let outcome = flag.value.read(&value, &mut options);
-            outcome.map_err(|why| UsageError(format!("--{} {value:?}: {why}", flag.long)))?;
+            let refused = |why| UsageError(format!("--{} {value:?}: {why}", flag.long));
+            flag.value.read(&value, &mut options).map_err(refused)?;
         }
     }
     if options.listen.is_empty() {
@@ -255,15 +252,14 @@ fn explain(fail: getopts::Fail) -> String {
     let (name, why) = match fail {
         ArgumentMissing(name) => (name, "its value is missing".into()),
         UnrecognizedOption(name) => {
-            let why = format!("there is no such option{}", hints::for_option(&name));
-            (name, why)
+            (name.clone(), format!("there is no such option{}", hints::for_option(&name)))
         }
         OptionMissing(name) => (name, "it must be given".into()),
         OptionDuplicated(name) => (name, "given more than once".into()),
         UnexpectedArgument(name) => (name, "it takes no value".into()),
     };
     let part = flags::all().find(|(flag, _)| flag.long == name).and_then(|(_, part)| part);
-    let why = part.and_then(|part| parts::missing(&[part])).unwrap_or(why);
+    let why = parts::missing(part.as_slice()).unwrap_or(why);
     let dashes = if name.chars().count() == 1 { "-" } else { "--" };
     format!("{dashes}{}: {why}", name.escape_debug())
 }

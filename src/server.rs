@@ -390,7 +390,7 @@ impl Loop {
         self.listeners.retain(Listener::answers_to_the_end);
         #[cfg(feature = "web")]
         self.web.door.stop();
-        self.entrance.clear();
+        self.entrance.clear(now);
         self.hub.stop(now);
     }
 

@@ -344,7 +344,7 @@ impl<T: Transport> Hub<T> {
     }
 
     fn request_cost(&self) -> Option<Duration> {
-        1_000_000_000_u64.checked_div(self.options.rate.into()).map(Duration::from_nanos)
+        1_000_000_000_u64.checked_div(self.options.rate as u64).map(Duration::from_nanos)
     }
 }
 

@@ -70,7 +70,7 @@ impl LogLimiter {
     pub fn log_left_out(&mut self, now: Duration, the_end: bool) {
         let limiters = self.by_reason.iter_mut().zip(DisconnectReason::WORDS.iter().copied());
         for (limiter, words) in limiters.chain([(&mut self.closed, "closed")]) {
-            let left_out = if the_end { limiter.take() } else { limiter.take_due(now).unwrap_or(0) };
+            let left_out = limiter.take_due(now, the_end);
             if left_out > 0 {
                 log::info!("disconnected {left_out} more: {words}");
             }

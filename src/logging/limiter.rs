@@ -17,7 +17,7 @@ const TOLD_EVERY: Duration = Duration::from_secs(1);
 /// assert_eq!(refusals.admit(second(5)), Some(0));
 /// assert_eq!(refusals.admit(second(5)), None);
 /// assert_eq!(refusals.deadline(), Some(second(6)));
-/// assert_eq!(refusals.take_due(second(6)), Some(1));
+/// assert_eq!(refusals.take_due(second(6), false), 1);
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Limiter {
@@ -37,15 +37,14 @@ impl Limiter {
         None
     }
 
-    /// How many lines were left out, if that is to be told now: when there were some, and the time has come. Counts as
-    /// the line that is logged.
-    pub fn take_due(&mut self, now: Duration) -> Option<u64> {
-        if self.left_out > 0 && self.is_due(now) { self.admit(now) } else { None }
-    }
-
-    /// How many lines were left out and have not been told, whatever the time. For the end.
-    pub fn take(&mut self) -> u64 {
-        std::mem::take(&mut self.left_out)
+    /// How many lines were left out, if that is to be told now: the time has come, or it is `the_end`. Where there were
+    /// some it counts as the line that is logged.
+    pub fn take_due(&mut self, now: Duration, the_end: bool) -> u64 {
+        if self.left_out > 0 && (the_end || self.is_due(now)) {
+            self.told_at = Some(now);
+            return std::mem::take(&mut self.left_out);
+        }
+        0
     }
 
     /// When [`Limiter::take_due`] will have something to tell.
@@ -65,7 +64,7 @@ mod tests {
     #[test]
     fn one_line_a_second_and_all_others_are_counted_once() {
         let mut limiter = Limiter::default();
-        assert_eq!((limiter.deadline(), limiter.take_due(Duration::ZERO)), (None, None));
+        assert_eq!((limiter.deadline(), limiter.take_due(Duration::ZERO, true)), (None, 0));
         let (mut lines, mut told) = (0, 0);
         for step in 0..1000 {
             let now = Duration::from_millis(7 * step);
@@ -75,8 +74,9 @@ mod tests {
             }
         }
         assert_eq!(lines, 7);
-        assert_eq!(told + limiter.take(), 1000);
-        assert_eq!((limiter.take(), limiter.deadline()), (0, None));
+        let end = Duration::from_millis(6999);
+        assert_eq!(told + limiter.take_due(end, true), 1000);
+        assert_eq!((limiter.take_due(end, true), limiter.deadline()), (0, None));
     }
 
     #[test]
@@ -86,8 +86,8 @@ mod tests {
         assert_eq!(limiter.admit(at(100)), Some(0));
         assert_eq!((limiter.admit(at(200)), limiter.admit(at(300))), (None, None));
         assert_eq!(limiter.deadline(), Some(at(1100)));
-        assert_eq!(limiter.take_due(at(1099)), None);
-        assert_eq!(limiter.take_due(at(1100)), Some(2));
+        assert_eq!(limiter.take_due(at(1099), false), 0);
+        assert_eq!(limiter.take_due(at(1100), false), 2);
         assert_eq!(limiter.deadline(), None);
         assert_eq!(limiter.admit(at(2099)), None, "telling of those left out was a line");
         assert_eq!(limiter.admit(at(2100)), Some(1));

@@ -12,7 +12,7 @@ use log::LevelFilter;
 
 use super::parts::Part;
 use super::values::{count, hint_for_size, octal, show_size, size};
-use super::{HostName, Listen, Options, Shell};
+use super::{HostName, Listen, Options};
 
 /// One option of the command line.
 pub(super) struct Flag {
@@ -36,8 +36,6 @@ pub(super) enum Value {
     Switch(Field<bool>),
     /// A plain number.
     Count(RangeInclusive<u64>, Field<usize>),
-    /// A plain number in a field that is narrower.
-    Rate(RangeInclusive<u64>, Field<u32>),
     /// A size in bytes.
     Bytes(RangeInclusive<u64>, Field<usize>),
     /// A time in whole seconds.
@@ -102,7 +100,7 @@ pub(super) const FLAGS: &[Flag] = &[
     Flag {
         short: "",
         long: "rate",
-        value: Value::Rate(0..=MANY, |options| &mut options.rate),
+        value: Value::Count(0..=MANY, |options| &mut options.rate),
         help: "Carry out at most N requests a second for one client in the long run; twice as many may come in a \
                burst. A client that sends faster is read more slowly and loses nothing. 0 sets no limit.",
     },
@@ -279,24 +277,20 @@ impl Flag {
         format!("--{}{}{name}", self.long, if name.is_empty() { "" } else { " " })
     }
 
-    /// What it does, with its range and its default.
-    pub fn description(&self) -> String {
-        let Some(default) = self.value.default() else { return self.help.to_owned() };
+    /// Its range and its default, in full sentences; nothing where it has no default.
+    pub fn limits(&self) -> String {
+        let Some(default) = self.value.default() else { return String::new() };
         let range = self.value.range().map(|(least, most)| format!("From {least} to {most}. "));
-        format!("{} {}The default is {default}.", self.help, range.unwrap_or_default())
+        format!("{}The default is {default}.", range.unwrap_or_default())
     }
 }
 
 impl Value {
-    /// Sets the field in `options` to what `text` says, or tells why it cannot. Does nothing for a switch.
+    /// Sets the field in `options` to what `text` says, or tells why it cannot. Does nothing for what is no field, or a switch.
     pub(super) fn read(&self, text: &str, options: &mut Options) -> Result<(), String> {
         match self {
-            Value::Ask | Value::Switch(_) => {}
-            Value::Shell => {
-                text.parse::<Shell>()?;
-            }
+            Value::Ask | Value::Shell | Value::Switch(_) => {}
             Value::Count(range, field) => *field(options) = self.number(range, count(text))?,
-            Value::Rate(range, field) => *field(options) = self.number(range, count(text))?,
             Value::Bytes(range, field) => {
                 let number = self.number(range, size(text)).map_err(|why| why + &hint_for_size(text));
                 *field(options) = number?;
@@ -304,10 +298,7 @@ impl Value {
             Value::Seconds(range, field) => {
                 *field(options) = Duration::from_secs(self.number(range, count(text))?)
             }
-            Value::Address(field) => {
-                let address = text.parse::<Listen>().map_err(|error| error.to_string())?;
-                field(options).push(address);
-            }
+            Value::Address(field) => field(options).push(text.parse()?),
             Value::Host(field) => field(options).push(text.parse()?),
             Value::Mode(field) => {
                 let mode = octal(text).filter(|mode| *mode <= MOST_MODE);
@@ -357,7 +348,7 @@ impl Value {
         match self {
             Value::Ask | Value::Switch(_) => "",
             Value::Shell => "SHELL",
-            Value::Count(..) | Value::Rate(..) => "N",
+            Value::Count(..) => "N",
             Value::Bytes(..) => "BYTES",
             Value::Seconds(..) => "SECONDS",
             Value::Address(_) => "ADDR",
@@ -377,7 +368,6 @@ impl Value {
             Value::Ask | Value::Shell | Value::Switch(_) => return None,
             Value::Host(_) | Value::Mode(_) | Value::File(_) | Value::Url(_) => return None,
             Value::Count(_, field) | Value::Bytes(_, field) => self.show(*field(&mut options) as u64),
-            Value::Rate(_, field) => self.show(u64::from(*field(&mut options))),
             Value::Seconds(_, field) => self.show(field(&mut options).as_secs()),
             Value::Address(field) => {
                 field(&mut options).iter().map(Listen::to_string).collect::<Vec<_>>().join(" ")
@@ -390,10 +380,9 @@ impl Value {
     /// The smallest and the largest value as one would type them, for kinds that have them.
     pub(super) fn range(&self) -> Option<(String, String)> {
         match self {
-            Value::Count(range, _)
-            | Value::Rate(range, _)
-            | Value::Bytes(range, _)
-            | Value::Seconds(range, _) => Some((self.show(*range.start()), self.show(*range.end()))),
+            Value::Count(range, _) | Value::Bytes(range, _) | Value::Seconds(range, _) => {
+                Some((self.show(*range.start()), self.show(*range.end())))
+            }
             _ => None,
         }
     }

@@ -81,9 +81,8 @@ fn describe(flag: &Flag, help: &mut String) {
     let short = if flag.short.is_empty() { "    ".into() } else { format!("-{}, ", flag.short) };
     let _ = writeln!(help, "  {short}{}", flag.usage());
     wrap(flag.help, help);
-    let description = flag.description();
-    if let Some(rest) = description.strip_prefix(flag.help).filter(|rest| !rest.is_empty()) {
-        wrap(rest, help);
+    if !flag.limits().is_empty() {
+        wrap(&flag.limits(), help);
     }
 }
 
@@ -133,8 +132,8 @@ fn describe_in_roff(flag: &Flag, page: &mut String) {
     let short = if flag.short.is_empty() { String::new() } else { format!("\\fB\\-{}\\fR, ", flag.short) };
     let value = flag.value.name();
     let value = if value.is_empty() { String::new() } else { format!(" \\fI{value}\\fR") };
-    let long = roff(flag.long);
-    let _ = writeln!(page, ".TP\n{short}\\fB\\-\\-{long}\\fR{value}\n{}", roff(&flag.description()));
+    let (long, help) = (roff(flag.long), format!("{} {}", flag.help, flag.limits()));
+    let _ = writeln!(page, ".TP\n{short}\\fB\\-\\-{long}\\fR{value}\n{}", roff(help.trim_end()));
 }
 
 /// `text` as roff takes it: nothing of it is a command, and its hyphens can be copied as such.

@@ -12,10 +12,9 @@
 //!    knows them, and nothing has to be held. [`Lines`](FirstBytes::Lines) gives them back, to be put in front of what
 //!    was read last with [`Lines::hold`](crate::lines::Lines::hold). At the end of the input
 //!    [`end_of_input`](Beginning::end_of_input) gives them back likewise.
-//! 2. **The first line that is not blank**: while [`wants_line`](Beginning::wants_line), each line that is found goes
-//!    to [`first_line`](Beginning::first_line) before it is carried out.
-//!
-//! After that [`is_over`](Beginning::is_over) is true for good: one comparison of a byte.
+//! 2. **The first line that is not blank**: each line that is found goes to
+//!    [`first_line`](Beginning::first_line) before it is carried out, until [`is_over`](Beginning::is_over). That is true
+//!    for good then: one comparison of a byte.
 
 use crate::lines::{self, Found};
 
@@ -81,12 +80,7 @@ impl Beginning {
         matches!(self.0, State::Start | State::Within { .. })
     }
 
-    /// Whether what is found has to be given to [`Beginning::first_line`].
-    pub fn wants_line(&self) -> bool {
-        self.0 == State::BlankLines
-    }
-
-    /// Whether nothing is left to be judged.
+    /// Whether nothing is left to be judged; until then, what is found has to be given to [`Beginning::first_line`].
     pub fn is_over(&self) -> bool {
         self.0 == State::Over
     }
@@ -128,9 +122,7 @@ impl Beginning {
     /// Judges a line of the connection: the other protocol that it is, if it is the first that is not blank and no line
     /// of this protocol.
     pub fn first_line(&mut self, found: &Found) -> Option<Foreign> {
-        if self.is_over() {
-            return None;
-        }
+        debug_assert!(!self.is_over());
         let is_http = match found {
             Found::Line(line) if lines::is_blank(line) => return None,
             Found::Line(line) => is_http_request(line),
@@ -189,7 +181,9 @@ mod tests {
         let mut lines = Lines::default();
         let mut said = Vec::new();
         let mut note = |beginning: &mut Beginning, found: Found| {
-            if let Some(foreign) = beginning.first_line(&found) {
+            if !beginning.is_over()
+                && let Some(foreign) = beginning.first_line(&found)
+            {
                 return Err(foreign);
             }
             said.push(match found {
@@ -302,7 +296,7 @@ mod tests {
                 assert_eq!(beginning.first_bytes(&signature[length..]), FirstBytes::Foreign(foreign));
                 assert_eq!(other.first_bytes(b"?"), FirstBytes::Lines(&signature[..length]));
                 assert_eq!(ended.end_of_input(), &signature[..length]);
-                assert!(beginning.is_over() && other.wants_line());
+                assert!(beginning.is_over() && !other.wants_bytes() && !other.is_over());
             }
         }
     }

@@ -4,6 +4,7 @@
 //! otherwise.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 
 /// Whether the server writes this character as an escape although JSON would allow it as it is: many line readers split
 /// at some of these, and terminals take others for commands. (What is below U+0020 JSON itself forbids.)
@@ -75,24 +76,14 @@ pub fn escape_controls(raw: &str) -> Cow<'_, str> {
         return Cow::Borrowed(raw);
     }
     let mut escaped = String::with_capacity(raw.len() + raw.len() / 4);
-    let mut rest = raw;
-    while let Some((before, char, after)) = cut_at_control(rest) {
-        escaped.push_str(before);
-        escaped.push_str("\\u");
-        for shift in [12, 8, 4, 0] {
-            escaped.extend(char::from_digit((u32::from(char) >> shift) & 0xF, 16));
+    for char in raw.chars() {
+        if is_always_escaped(char) {
+            let _cannot_fail = write!(escaped, "\\u{:04x}", u32::from(char));
+        } else {
+            escaped.push(char);
         }
-        rest = after;
     }
-    escaped.push_str(rest);
     Cow::Owned(escaped)
-}
-
-/// What stands before the first character that is always escaped, that character, and what stands behind it.
-fn cut_at_control(text: &str) -> Option<(&str, char, &str)> {
-    let (before, from) = text.split_at_checked(text.find(is_always_escaped)?)?;
-    let mut chars = from.chars();
-    Some((before, chars.next()?, chars.as_str()))
 }
 
 #[cfg(test)]

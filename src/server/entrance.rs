@@ -135,9 +135,9 @@ impl Entrance {
     }
 
     /// Closes whoever waits.
-    pub fn clear(&mut self) {
+    pub fn clear(&mut self, now: Duration) {
         *self = Entrance { closed: std::mem::take(&mut self.closed), ..Entrance::default() };
-        self.log_left_out(Duration::MAX);
+        self.log_left_out(now, true);
     }
 
     /// Closes the oldest, if it has been here for a while. Whether there was one.
@@ -273,7 +273,7 @@ impl Entrance {
                 }
             }
         }
-        self.log_left_out(now);
+        self.log_left_out(now, false);
         None
     }
 
@@ -362,12 +362,8 @@ impl Entrance {
         }
     }
 
-    fn log_left_out(&mut self, now: Duration) {
-        tell_left_out(if now == Duration::MAX {
-            self.closed.take()
-        } else {
-            self.closed.take_due(now).unwrap_or(0)
-        });
+    fn log_left_out(&mut self, now: Duration, the_end: bool) {
+        tell_left_out(self.closed.take_due(now, the_end));
     }
 }
 

@@ -67,9 +67,9 @@ impl Signals {
 
     /// What has been asked for since the last time. Several signals of one kind can count as one.
     pub fn take(&mut self) -> Vec<Request> {
-        let hangup = if self.hangup_stops { Some(stop("SIGHUP", SIGHUP)) } else { Some(Request::Reload) };
         let request = |signal| match signal {
-            SIGHUP => hangup,
+            SIGHUP if self.hangup_stops => Some(stop("SIGHUP", SIGHUP)),
+            SIGHUP => Some(Request::Reload),
             SIGINT => Some(stop("SIGINT", SIGINT)),
             SIGTERM => Some(stop("SIGTERM", SIGTERM)),
             SIGUSR1 => Some(Request::Report),

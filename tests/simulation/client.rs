@@ -185,9 +185,9 @@ impl Client {
     }
 
     /// For `--rate`: what it may send grows with time, up to two seconds' worth.
-    pub fn earn(&mut self, rate: u32, now: Duration) {
-        let earned = (now - self.allowance_at).as_secs_f64() * f64::from(rate);
-        self.allowance = (self.allowance + earned).min(2.0 * f64::from(rate));
+    pub fn earn(&mut self, rate: usize, now: Duration) {
+        let earned = (now - self.allowance_at).as_secs_f64() * (rate as f64);
+        self.allowance = (self.allowance + earned).min(2.0 * (rate as f64));
         self.allowance_at = now;
     }
 

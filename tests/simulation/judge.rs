@@ -118,8 +118,8 @@ impl Simulation {
         client.requests_in_turn += 1;
         client.earn(self.options.rate, self.now);
         // The hub counts whole nanoseconds: at 3000 a second a request costs a little less than one.
-        let nanoseconds = 1_000_000_000_u32.checked_div(self.options.rate).unwrap_or(0);
-        client.allowance -= f64::from(nanoseconds) * f64::from(self.options.rate) / 1e9;
+        let nanoseconds = 1_000_000_000_usize.checked_div(self.options.rate).unwrap_or(0);
+        client.allowance -= (nanoseconds as f64) * (self.options.rate as f64) / 1e9;
         let may = self.options.rate == 0 || client.allowance > -0.001;
         assert!(may, "client {who}: more requests than --rate allows");
         let mut message: Option<Rc<Wanted>> = None;
@@ -365,7 +365,7 @@ impl Simulation {
             "client {who} starves: a line {has_line}, unread input {unread}, {bytes} own bytes wait for it, {:?}",
             client.gone
         );
-        let until = Duration::from_secs_f64((1.0 - client.allowance) / f64::from(self.options.rate));
+        let until = Duration::from_secs_f64((1.0 - client.allowance) / (self.options.rate as f64));
         let woken = wait.is_some_and(|wait| wait <= until + Duration::from_millis(1));
         assert!(woken, "client {who} may go on in {until:?}, and the hub waits for {wait:?}");
     }

@@ -11,7 +11,7 @@ pub fn random(random: &mut Random) -> Options {
     let options = Options {
         max_clients: any(&[3, 12, 10_000, 10_000]),
         max_clients_per_ip: any(&[0, 0, 0, 1, 4]),
-        rate: any(&[0, 0, 0, 0, 1, 20, 3000]) as u32,
+        rate: any(&[0, 0, 0, 0, 1, 20, 3000]),
         max_line: any(&[1, 60, 200, 1000, 1000, 4096, 65536]),
         max_rooms: any(&[1, 2, 5, 128]),
         max_pending: any(&[1, 300, 3000, 30_000, 30_000, 1 << 20]),

@@ -272,7 +272,7 @@ impl Simulation {
         let nickname: String =
             serde_json::from_slice(&[b"\"", self.hub.chat().nickname(slot), b"\""].concat()).unwrap();
         client.refused = nickname.is_empty();
-        client.allowance = 2.0 * f64::from(self.options.rate);
+        client.allowance = 2.0 * (self.options.rate as f64);
         if self.verbose {
             println!("{:?} client {who} (slot {slot}) comes as {nickname:?}: {nature:?}", self.now);
         }

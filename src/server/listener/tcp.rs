@@ -23,6 +23,9 @@ pub const SEND_BUFFER_BYTES: usize = 32 << 10;
 /// Probes of TCP keep-alive that may go unanswered.
 pub const KEEPALIVE_PROBES: u32 = 3;
 
+/// The shortest time that keep-alive can be given.
+const KEEPALIVE_MIN: Duration = Duration::from_secs(1);
+
 /// How often a free port is looked for that is free on all addresses of a name.
 const PORT_TRIES: usize = 16;
 
@@ -134,8 +137,16 @@ fn listen(address: SocketAddr, keepalive: Duration) -> io::Result<TcpListener> {
     // Lines are short and written once a turn: waiting for more of them would only delay them.
     warn_if_refused("TCP_NODELAY", socket.set_tcp_nodelay(true));
     if !keepalive.is_zero() {
-        for (option, error) in set_keepalive(&socket, keepalive) {
-            warn_if_refused(option, Err(error));
+        // Silence for half of the time, then probes over the other half. One call for each, so that one that is
+        // refused keeps no other from being set; each also turns keep-alive on.
+        let time = (keepalive / 2).max(KEEPALIVE_MIN);
+        let interval = (keepalive / 2 / KEEPALIVE_PROBES).max(KEEPALIVE_MIN);
+        for (options, part) in [
+            ("SO_KEEPALIVE or TCP_KEEPIDLE", TcpKeepalive::new().with_time(time)),
+            ("SO_KEEPALIVE or TCP_KEEPINTVL", TcpKeepalive::new().with_interval(interval)),
+            ("SO_KEEPALIVE or TCP_KEEPCNT", TcpKeepalive::new().with_retries(KEEPALIVE_PROBES)),
+        ] {
+            warn_if_refused(options, socket.set_tcp_keepalive(&part));
         }
         // While data is under way keep-alive does not run; the system would try again for a quarter of an hour.
         #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -151,41 +162,6 @@ fn listen(address: SocketAddr, keepalive: Duration) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
-}
-
-/// Silence for half of the time, then probes over the other half. The options that were refused.
-///
-/// They are set together, with one call of the system each; one that fails keeps those behind it from being tried.
-/// Which it was is seen from what has been set.
-fn set_keepalive(socket: &Socket, keepalive: Duration) -> Vec<(&'static str, io::Error)> {
-    let second = Duration::from_secs(1);
-    let time = (keepalive / 2).max(second);
-    let interval = (keepalive / 2 / KEEPALIVE_PROBES).max(second);
-    let [plain, with_time] = [TcpKeepalive::new(), TcpKeepalive::new().with_time(time)];
-    let with_interval = plain.clone().with_interval(interval);
-    let with_retries = plain.with_retries(KEEPALIVE_PROBES);
-    let all = with_time.clone().with_interval(interval).with_retries(KEEPALIVE_PROBES);
-    let Err(error) = socket.set_tcp_keepalive(&all) else { return Vec::new() };
-    if !socket.keepalive().unwrap_or(false) {
-        return vec![("SO_KEEPALIVE", error)];
-    }
-    let has_time = socket.tcp_keepalive_time().is_ok_and(|set| set == time);
-    let has_interval = socket.tcp_keepalive_interval().is_ok_and(|set| set == interval);
-    let has_retries = socket.tcp_keepalive_retries().is_ok_and(|set| set == KEEPALIVE_PROBES);
-    let mut refused = Vec::new();
-    let mut first = Some(error);
-    let parts = [
-        ("TCP_KEEPIDLE", has_time, with_time),
-        ("TCP_KEEPINTVL", has_interval, with_interval),
-        ("TCP_KEEPCNT", has_retries, with_retries),
-    ];
-    for (option, _, only) in parts.iter().filter(|(_, is_set, _)| !is_set) {
-        match first.take() {
-            Some(error) => refused.push((*option, error)),
-            None => refused.extend(socket.set_tcp_keepalive(only).err().map(|error| (*option, error))),
-        }
-    }
-    refused
 }
 
 #[cfg(test)]
