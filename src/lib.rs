@@ -11,7 +11,7 @@
 //! // A server is bound and run in one thread.
 //! let running = std::thread::spawn(move || {
 //!     let server = Server::bind(&options)?;
-//!     let _ = sender.send((server.addresses().to_vec(), server.stopper()));
+//!     let _ = sender.send((server.addresses(), server.stopper()));
 //!     server.run()
 //! });
 //! let (addresses, stopper) = receiver.recv().expect("the address is free");
@@ -231,4 +231,4 @@ pub mod web;
 
 pub use hub::Counters;
 pub use options::{Listen, Options};
-pub use server::{Address, Bound, Ended, Server, Stopper};
+pub use server::{Ended, Server, Stopper};

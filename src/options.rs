@@ -22,7 +22,6 @@ pub use completions::{Shell, completions};
 use flags::Value;
 pub use help::{manual, usage};
 pub use host::HostName;
-pub(crate) use listen::write_prefixes;
 pub use listen::{Listen, Place, Spoken};
 #[cfg(feature = "web")]
 pub use parts::built_in;

@@ -25,19 +25,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mio::event::Event as PollEvent;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
 use crate::chat::ClientId;
 #[cfg(feature = "cluster")]
-use crate::cluster::{Link, Node};
+use crate::cluster::Link;
 use crate::hub::{Counters, Hub};
-use crate::options::Options;
+use crate::options::{Listen, Options};
 use crate::transport::Event;
 use accept::BackOff;
 use clock::Clock;
 use entrance::Entrance;
 use listener::Listener;
-pub use listener::{Address, Bound};
 use signals::{Request, Signals};
 use socket::Socket;
 
@@ -61,18 +60,7 @@ const SIGNALS: Token = Token(usize::MAX - 2);
 const ENGINE: Token = Token(usize::MAX - 3);
 
 /// A server that is bound, and accepts connections from the moment that it [runs](Server::run).
-pub struct Server {
-    options: Options,
-    poll: Poll,
-    listeners: Vec<Listener>,
-    addresses: Vec<Address>,
-    signals: Option<Signals>,
-    stopper: Stopper,
-    #[cfg(feature = "tls")]
-    certificates: Option<tls::Certificates>,
-    #[cfg(feature = "cluster")]
-    cluster: Option<(Link, Node)>,
-}
+pub struct Server(Loop);
 
 /// How a server came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +94,7 @@ impl Server {
     /// # Errors
     /// An address that cannot be resolved or bound; the text says which, and why.
     pub fn bind(options: &Options) -> io::Result<Server> {
-        Server::new(options, None)
+        Loop::new(options, None).map(Server)
     }
 
     /// As [`Server::bind`], and makes SIGTERM, SIGINT, SIGHUP and SIGUSR1 events of this server's loop, and
@@ -117,55 +105,18 @@ impl Server {
     /// # Errors
     /// As for [`Server::bind`], and the system's.
     pub fn bind_with_signals(options: &Options) -> io::Result<Server> {
-        Server::new(options, Some(Signals::new()?))
+        Loop::new(options, Some(Signals::new()?)).map(Server)
     }
 
-    fn new(options: &Options, mut signals: Option<Signals>) -> io::Result<Server> {
-        if options.listen.is_empty() {
-            return Err(io::Error::new(ErrorKind::InvalidInput, "no address to listen on"));
-        }
-        #[cfg(feature = "tls")]
-        let certificates = tls::Certificates::load(options)?;
-        let poll = Poll::new()?;
-        if let Some(signals) = &mut signals {
-            poll.registry().register(signals.source(), SIGNALS, Interest::READABLE)?;
-        }
-        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-        let mut listeners = Vec::new();
-        let mut addresses = Vec::new();
-        for listen in &options.listen {
-            for mut listener in Listener::bind(listen, options)? {
-                let token = Token(FIRST_LISTENER + listeners.len());
-                poll.registry().register(listener.source(), token, Interest::READABLE)?;
-                listener.token = token;
-                addresses.push(listener.address()?);
-                listeners.push(listener);
-            }
-        }
-        let stopper = Stopper { wanted: Arc::default(), waker };
-        Ok(Server {
-            #[cfg(feature = "cluster")]
-            cluster: Link::open(options)?,
-            options: options.clone(),
-            poll,
-            listeners,
-            addresses,
-            signals,
-            stopper,
-            #[cfg(feature = "tls")]
-            certificates,
-        })
-    }
-
-    /// The addresses, with the ports that were really bound, in the order of the options; a name may
+    /// The addresses in numbers, with the ports that were really bound, in the order of the options; a name may
     /// have several.
-    pub fn addresses(&self) -> &[Address] {
-        &self.addresses
+    pub fn addresses(&self) -> Vec<Listen> {
+        self.0.listeners.iter().map(|listener| listener.address.clone()).collect()
     }
 
     /// What stops this server.
     pub fn stopper(&self) -> Stopper {
-        self.stopper.clone()
+        self.0.stopper.clone()
     }
 
     /// Serves until told to stop, and then until all is flushed.
@@ -173,31 +124,17 @@ impl Server {
     /// # Errors
     /// The poll's own; nothing that a client does leads to one.
     pub fn run(self) -> io::Result<Ended> {
-        accept::compare_descriptors(self.options.max_clients);
-        for address in &self.addresses {
+        for address in self.addresses() {
             log::info!("listening on {address}");
         }
-        if self.signals.is_some() {
+        if self.0.signals.is_some() {
             notify::notify(notify::READY);
         }
-        Loop::new(self)?.run()
+        self.0.run()
     }
 }
 
-/// The hub as one of several nodes, if it is one, and the link's socket.
-#[cfg(feature = "cluster")]
-fn join_cluster(
-    mut hub: Hub<Socket>,
-    cluster: Option<(Link, Node)>,
-    poll: &Poll,
-) -> io::Result<(Hub<Socket>, Option<Link>)> {
-    let Some((mut link, node)) = cluster else { return Ok((hub, None)) };
-    link.register(poll.registry(), ENGINE)?;
-    hub.join_cluster(node);
-    Ok((hub, Some(link)))
-}
-
-/// A server that runs.
+/// What the loop has to do with: the hub, and where events come from.
 struct Loop {
     poll: Poll,
     hub: Hub<Socket>,
@@ -219,11 +156,22 @@ struct Loop {
 }
 
 impl Loop {
-    fn new(server: Server) -> io::Result<Loop> {
-        let Server { options, poll, listeners, signals, stopper, .. } = server;
-        let hub = Hub::new(&options);
+    fn new(options: &Options, mut signals: Option<Signals>) -> io::Result<Loop> {
+        if options.listen.is_empty() {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "no address to listen on"));
+        }
+        #[cfg(feature = "tls")]
+        let certificates = tls::Certificates::load(options)?;
+        let poll = Poll::new()?;
+        if let Some(signals) = &mut signals {
+            poll.registry().register(signals.source(), SIGNALS, Interest::READABLE)?;
+        }
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let listeners = listen(options, poll.registry())?;
+        let hub = Hub::new(options);
         #[cfg(feature = "cluster")]
-        let (hub, link) = join_cluster(hub, server.cluster, &poll)?;
+        let (hub, link) = join_cluster(hub, options, poll.registry())?;
+        accept::compare_descriptors(options.max_clients);
         Ok(Loop {
             poll,
             hub,
@@ -231,15 +179,15 @@ impl Loop {
             back_off: BackOff::default(),
             entrance: Entrance::default(),
             signals,
-            stopper,
+            stopper: Stopper { wanted: Arc::default(), waker },
             stopping: false,
             stats: options.stats,
             next_stats: Some(options.stats).filter(|every| !every.is_zero()),
             clock: Clock::start(),
             #[cfg(feature = "web")]
-            web: web::Web::new(&options),
+            web: web::Web::new(options),
             #[cfg(feature = "tls")]
-            certificates: server.certificates,
+            certificates,
             #[cfg(feature = "cluster")]
             link,
         })
@@ -400,4 +348,31 @@ impl Loop {
             self.next_stats = Some(now + self.stats);
         }
     }
+}
+
+/// Binds all addresses, in order.
+fn listen(options: &Options, registry: &Registry) -> io::Result<Vec<Listener>> {
+    let mut listeners = Vec::new();
+    for listen in &options.listen {
+        listeners.extend(Listener::bind(listen, options)?);
+    }
+    for (listener, number) in listeners.iter_mut().zip(FIRST_LISTENER..) {
+        let token = Token(number);
+        registry.register(listener.source(), token, Interest::READABLE)?;
+        listener.token = token;
+    }
+    Ok(listeners)
+}
+
+/// The hub as one of several nodes, if it is to be one, and the link's socket.
+#[cfg(feature = "cluster")]
+fn join_cluster(
+    mut hub: Hub<Socket>,
+    options: &Options,
+    registry: &Registry,
+) -> io::Result<(Hub<Socket>, Option<Link>)> {
+    let Some((mut link, node)) = Link::open(options)? else { return Ok((hub, None)) };
+    link.register(registry, ENGINE)?;
+    hub.join_cluster(node);
+    Ok((hub, Some(link)))
 }

@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 
 use common::{Client, TestServer, join, socket_path};
 use parlor::options::{Listen, Options};
-use parlor::{Address, Bound};
 use process::{PATIENCE, Parlor};
 
 /// The most connections that wait for their header.
@@ -60,7 +59,7 @@ fn v2_of(command: u8, family: u8, block: &[u8]) -> Vec<u8> {
     [V2, &[command, family], &length, block].concat()
 }
 
-fn connect_as(address: &Address, header: &[u8]) -> Client {
+fn connect_as(address: &Listen, header: &[u8]) -> Client {
     let mut client = Client::connect(address);
     client.send(header);
     client
@@ -245,11 +244,11 @@ fn one_more_than_may_wait_and_the_oldest_goes() {
     }
 }
 
-fn binary(arguments: &[&str]) -> (Parlor, Address) {
+fn binary(arguments: &[&str]) -> (Parlor, Listen) {
     let mut parlor = Parlor::start(&[&["--listen", "proxy+127.0.0.1:0"], arguments].concat());
     let address = parlor.address();
     let address = address.strip_prefix("proxy+").expect("the prefix as given");
-    (parlor, Bound::Tcp(address.parse().unwrap()).into())
+    (parlor, address.parse().unwrap())
 }
 
 /// Ten seconds for the header, but not counted while the process stands still: here it is stopped for longer, and the
@@ -299,8 +298,8 @@ fn when_descriptors_are_short_those_who_wait_go_first() {
     let mut parlor =
         Parlor::start_with_descriptors(64, &["--listen", "proxy+127.0.0.1:0", "--listen", "127.0.0.1:0"]);
     let [behind_proxy, plain] = [parlor.address(), parlor.address()];
-    let behind_proxy = Bound::Tcp(behind_proxy.strip_prefix("proxy+").unwrap().parse().unwrap()).into();
-    let plain: Address = Bound::Tcp(plain.parse().unwrap()).into();
+    let behind_proxy = behind_proxy.strip_prefix("proxy+").unwrap().parse().unwrap();
+    let plain = plain.parse().unwrap();
     let silent: Vec<Client> = (0..80).map(|_| Client::connect(&behind_proxy)).collect();
     let mut client = Client::connect(&plain);
     client.send_line("[]");

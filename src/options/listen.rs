@@ -1,10 +1,10 @@
 //! Where to listen, and what is spoken there: the value of `--listen`.
 //!
-//! A [`Listen`] can only be made by reading its text or by a constructor that allows no less, so one that exists is of a
-//! form that is served: nothing further down has to refuse a PROXY header on a metrics listener or an abstract socket.
+//! A [`Listen`] can only be made by reading its text or by a constructor that allows no more, so one that exists is of a
+//! form that this program serves: nothing further down has to refuse a part that is not built in, a PROXY header on a metrics listener or an abstract socket.
 
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -127,6 +127,27 @@ impl Listen {
     pub fn place(&self) -> &Place {
         &self.place
     }
+
+    /// Address and port, if it is TCP and they are given in numbers: those of a [`Server`](crate::Server) are.
+    pub fn socket_address(&self) -> Option<SocketAddr> {
+        match &self.place {
+            Place::Tcp(address) => address.parse().ok(),
+            Place::Unix(_) => None,
+        }
+    }
+
+    /// The path, if it is a Unix socket.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Tcp(_) => None,
+            Place::Unix(path) => Some(path),
+        }
+    }
+
+    /// The same on an address that it stands for.
+    pub(crate) fn at(&self, address: SocketAddr) -> Listen {
+        Listen { place: Place::Tcp(address.to_string()), ..*self }
+    }
 }
 
 impl FromStr for Listen {
@@ -168,18 +189,13 @@ impl FromStr for Listen {
 
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_prefixes(self.proxy, self.spoken, f)?;
+        f.write_str(if self.proxy { PROXY } else { "" })?;
+        f.write_str(self.spoken.prefix())?;
         match &self.place {
             Place::Tcp(address) => f.write_str(address),
             Place::Unix(path) => write!(f, "{UNIX}{}", path.display()),
         }
     }
-}
-
-/// Writes what stands before `HOST:PORT` or `unix:PATH`.
-pub(crate) fn write_prefixes(proxy: bool, spoken: Spoken, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    f.write_str(if proxy { PROXY } else { "" })?;
-    f.write_str(spoken.prefix())
 }
 
 fn wrong(why: &str) -> UsageError {

@@ -103,7 +103,7 @@ impl Loop {
 
     /// From when on there is a place for one more of a listener; see the entrance.
     fn place_from(&self, listener: &Listener) -> Option<Duration> {
-        self.entrance.place_from(listener.is_behind_proxy(), listener.spoken())
+        self.entrance.place_from(listener.address.is_behind_proxy(), listener.address.spoken())
     }
 
     /// Accepts one connection, the `round`th of this turn. Whether to go on with this listener.
@@ -111,14 +111,14 @@ impl Loop {
         let has_place = |listener: &Listener| self.place_from(listener).is_some_and(|from| from <= now);
         let has_place = self.listeners.get(index).is_some_and(has_place);
         let Some(listener) = self.listeners.get_mut(index) else { return false };
-        let may_accept =
-            round < if listener.spoken().is_encrypted() { TLS_ACCEPTS_PER_TURN } else { ACCEPTS_PER_TURN };
+        let may_accept = round
+            < if listener.address.spoken().is_encrypted() { TLS_ACCEPTS_PER_TURN } else { ACCEPTS_PER_TURN };
         if !listener.ready || !may_accept || !has_place || self.back_off.pause.is_some() {
             return false;
         }
         let error = match listener.accept() {
             Ok((socket, peer)) => {
-                let (behind_proxy, spoken) = (listener.is_behind_proxy(), listener.spoken());
+                let (behind_proxy, spoken) = (listener.address.is_behind_proxy(), listener.address.spoken());
                 match self.take_in(Entrant { socket, peer, spoken, reason: None }, behind_proxy, now) {
                     Ok(()) => {
                         self.back_off.own_faults = 0;

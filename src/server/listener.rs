@@ -4,96 +4,27 @@
 mod tcp;
 mod unix;
 
-use std::fmt;
-use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
 use mio::Token;
 use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 
 use super::socket::{self, Socket, Tcp};
-use crate::options::{self, Listen, Options, Place, Spoken};
+use crate::options::{Listen, Options, Place, Spoken};
 use crate::transport::Peer;
 use unix::SocketFile;
 
 /// Connections that may wait to be accepted; the system may allow fewer. mio's own choice is too few for a storm.
 const BACKLOG: i32 = 4096;
 
-/// An address that is really listened on. Written as an address of the command line, in numbers, with its prefixes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Address {
-    proxy: bool,
-    spoken: Spoken,
-    bound: Bound,
-}
-
-/// What was bound.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Bound {
-    /// With the port that was really bound.
-    Tcp(SocketAddr),
-    /// The path of the socket.
-    Unix(PathBuf),
-}
-
-impl Address {
-    /// Whether each connection must begin with a PROXY header.
-    pub fn is_behind_proxy(&self) -> bool {
-        self.proxy
-    }
-
-    /// What is spoken there.
-    pub fn spoken(&self) -> Spoken {
-        self.spoken
-    }
-
-    /// What was bound.
-    pub fn bound(&self) -> &Bound {
-        &self.bound
-    }
-
-    /// Address and port, if it is TCP.
-    pub fn tcp(&self) -> Option<SocketAddr> {
-        match &self.bound {
-            Bound::Tcp(address) => Some(*address),
-            Bound::Unix(_) => None,
-        }
-    }
-
-    /// The path, if it is a Unix socket.
-    pub fn unix(&self) -> Option<&Path> {
-        match &self.bound {
-            Bound::Tcp(_) => None,
-            Bound::Unix(path) => Some(path),
-        }
-    }
-}
-
-/// Plain lines are spoken there.
-impl From<Bound> for Address {
-    fn from(bound: Bound) -> Address {
-        Address { proxy: false, spoken: Spoken::Lines, bound }
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        options::write_prefixes(self.proxy, self.spoken, f)?;
-        match &self.bound {
-            Bound::Tcp(address) => address.fmt(f),
-            Bound::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
-
 /// A listening socket. A Unix socket's file goes with it.
 #[derive(Debug)]
 pub struct Listener {
+    /// Where it listens: in numbers, with the port that was really bound.
+    pub address: Listen,
     kind: Kind,
-    proxy: bool,
-    spoken: Spoken,
     /// Under which the poll tells of it.
     pub token: Token,
     /// An edge-triggered poll says once that somebody waits: this is remembered until nobody does.
@@ -108,7 +39,7 @@ enum Kind {
     },
     /// The file goes first: one whose listener has gone could be taken over, and then removed under its new owner.
     Unix {
-        file: SocketFile,
+        _file: SocketFile,
         listener: UnixListener,
     },
 }
@@ -119,45 +50,20 @@ impl Listener {
     /// # Errors
     /// A name that cannot be resolved, an address that cannot be bound. The error says which, and why.
     pub fn bind(listen: &Listen, options: &Options) -> io::Result<Vec<Listener>> {
-        // A connection that was read as what it is not would be the worse answer.
-        let is_served = match listen.spoken() {
-            Spoken::Lines => true,
-            Spoken::Http | Spoken::Metrics => cfg!(feature = "web"),
-            Spoken::Tls => cfg!(feature = "tls"),
-            Spoken::Https => cfg!(all(feature = "web", feature = "tls")),
-        };
         let bound = match listen.place() {
-            _ if !is_served => Err(io::Error::new(ErrorKind::Unsupported, "this build does not serve it")),
-            Place::Tcp(address) => bind_tcp(address, options),
-            Place::Unix(path) => unix::bind(path, options.unix_mode).map(|(file, listener)| {
-                vec![Kind::Unix { file, listener: UnixListener::from_std(listener) }]
-            }),
+            Place::Tcp(address) => bind_tcp(address, listen, options),
+            Place::Unix(path) => bind_unix(path, listen, options),
         };
-        match bound {
-            Ok(kinds) => {
-                let (proxy, spoken) = (listen.is_behind_proxy(), listen.spoken());
-                Ok(kinds
-                    .into_iter()
-                    .map(|kind| Listener { kind, proxy, spoken, token: Token(usize::MAX), ready: false })
-                    .collect())
-            }
-            Err(error) => Err(io::Error::new(error.kind(), format!("cannot listen on {listen}: {error}"))),
-        }
+        bound.map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {listen}: {error}")))
     }
 
-    /// Whether each connection must begin with a PROXY header.
-    pub fn is_behind_proxy(&self) -> bool {
-        self.proxy
-    }
-
-    /// What is spoken there.
-    pub fn spoken(&self) -> Spoken {
-        self.spoken
+    fn new(address: Listen, kind: Kind) -> Listener {
+        Listener { address, kind, token: Token(usize::MAX), ready: false }
     }
 
     /// Whether it serves until the server has ended: then somebody may still ask how it is.
     pub fn answers_to_the_end(&self) -> bool {
-        matches!(self.spoken, Spoken::Http | Spoken::Https | Spoken::Metrics)
+        matches!(self.address.spoken(), Spoken::Http | Spoken::Https | Spoken::Metrics)
     }
 
     /// What the poll registers.
@@ -166,18 +72,6 @@ impl Listener {
             Kind::Tcp { listener, .. } => listener,
             Kind::Unix { listener, .. } => listener,
         }
-    }
-
-    /// The address that was bound.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn address(&self) -> io::Result<Address> {
-        let bound = match &self.kind {
-            Kind::Tcp { listener, .. } => Bound::Tcp(listener.local_addr()?),
-            Kind::Unix { file, .. } => Bound::Unix(file.path().into()),
-        };
-        Ok(Address { proxy: self.proxy, spoken: self.spoken, bound })
     }
 
     /// The next connection, and where it comes from.
@@ -202,11 +96,21 @@ impl Listener {
     }
 }
 
-fn bind_tcp(address: &str, options: &Options) -> io::Result<Vec<Kind>> {
+fn bind_tcp(address: &str, listen: &Listen, options: &Options) -> io::Result<Vec<Listener>> {
     let user_timeout_s = u16::try_from(options.keepalive.as_secs()).unwrap_or(u16::MAX);
     let listeners = tcp::bind_all(&tcp::resolve(address)?, options.keepalive)?;
-    let kind = |listener| Kind::Tcp { listener: TcpListener::from_std(listener), user_timeout_s };
-    Ok(listeners.into_iter().map(kind).collect())
+    let listener = |listener: std::net::TcpListener| {
+        let bound = listen.at(listener.local_addr()?);
+        let kind = Kind::Tcp { listener: TcpListener::from_std(listener), user_timeout_s };
+        Ok(Listener::new(bound, kind))
+    };
+    listeners.into_iter().map(listener).collect()
+}
+
+fn bind_unix(path: &Path, listen: &Listen, options: &Options) -> io::Result<Vec<Listener>> {
+    let (file, listener) = unix::bind(path, options.unix_mode)?;
+    let kind = Kind::Unix { _file: file, listener: UnixListener::from_std(listener) };
+    Ok(vec![Listener::new(listen.clone(), kind)])
 }
 
 #[cfg(test)]
@@ -222,7 +126,7 @@ mod tests {
     fn connections_inherit_the_options_of_their_listener() {
         let options = Options { keepalive: Duration::from_secs(60), ..Options::default() };
         let listeners = Listener::bind(&Listen::tcp("127.0.0.1:0"), &options).unwrap();
-        let address = listeners[0].address().unwrap().tcp().unwrap();
+        let address = listeners[0].address.socket_address().unwrap();
         let _client = std::net::TcpStream::connect(address).unwrap();
         let (socket, _) = listeners[0].accept().unwrap();
         let Socket::Tcp(tcp) = socket else { panic!("a TCP stream") };
@@ -236,15 +140,5 @@ mod tests {
         assert_eq!(options.recv_buffer_size().unwrap(), 2 * tcp::RECEIVE_BUFFER_BYTES);
         assert_eq!(options.send_buffer_size().unwrap(), 2 * tcp::SEND_BUFFER_BYTES);
         assert_eq!(options.tcp_user_timeout().unwrap(), Some(Duration::from_secs(60)));
-    }
-
-    #[test]
-    fn an_address_is_written_as_on_the_command_line() {
-        let bound = Bound::Tcp(([127, 0, 0, 1], 80).into());
-        assert_eq!(Address::from(bound.clone()).to_string(), "127.0.0.1:80");
-        let address = Address { proxy: true, spoken: Spoken::Https, bound };
-        assert_eq!(address.to_string(), "proxy+https:127.0.0.1:80");
-        let address = Address { proxy: false, spoken: Spoken::Lines, bound: Bound::Unix("/run/x".into()) };
-        assert_eq!(address.to_string(), "unix:/run/x");
     }
 }

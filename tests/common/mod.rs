@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parlor::options::{Listen, Options};
-use parlor::{Address, Bound, Counters, Ended, Server, Stopper};
+use parlor::{Counters, Ended, Server, Stopper};
 use serde_json::{Value, json};
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -24,7 +24,7 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A server in a thread of this process. Stopped, and its thread joined, when it is dropped.
 pub struct TestServer {
-    addresses: Vec<Address>,
+    addresses: Vec<Listen>,
     stopper: Stopper,
     thread: Option<JoinHandle<io::Result<Ended>>>,
 }
@@ -51,7 +51,7 @@ impl TestServer {
         // A server stays in the thread that has made it.
         let run = move || {
             let server = Server::bind(&options).expect("the server binds");
-            told.send((server.addresses().to_vec(), server.stopper())).expect("the test waits");
+            told.send((server.addresses(), server.stopper())).expect("the test waits");
             server.run()
         };
         let thread = std::thread::Builder::new().name("server".into()).spawn(run).unwrap();
@@ -59,7 +59,7 @@ impl TestServer {
         TestServer { addresses, stopper, thread: Some(thread) }
     }
 
-    pub fn addresses(&self) -> &[Address] {
+    pub fn addresses(&self) -> &[Listen] {
         &self.addresses
     }
 
@@ -118,16 +118,17 @@ pub struct Client {
 }
 
 impl Client {
-    pub fn connect(address: &Address) -> Client {
+    pub fn connect(address: &Listen) -> Client {
         Client::connect_with(address, |_| ())
     }
 
     /// As [`Client::connect`], with a socket prepared before it connects.
-    pub fn connect_with(address: &Address, prepare: impl FnOnce(&Socket)) -> Client {
-        let (domain, address) = match address.bound() {
-            Bound::Tcp(address) => (Domain::for_address(*address), SockAddr::from(*address)),
-            Bound::Unix(path) => (Domain::UNIX, SockAddr::unix(path).unwrap()),
+    pub fn connect_with(address: &Listen, prepare: impl FnOnce(&Socket)) -> Client {
+        let address = match address.path() {
+            Some(path) => SockAddr::unix(path).unwrap(),
+            None => address.socket_address().expect("an address in numbers").into(),
         };
+        let domain = address.domain();
         let socket = Socket::new(domain, Type::STREAM, None).unwrap();
         prepare(&socket);
         // On a loaded machine the queue of a Unix socket can be full for a moment.
@@ -144,7 +145,7 @@ impl Client {
     }
 
     /// As [`Client::connect`], but little fits into its socket: what it does not read soon waits in the server.
-    pub fn connect_narrow(address: &Address) -> Client {
+    pub fn connect_narrow(address: &Listen) -> Client {
         Client::connect_with(address, |socket| socket.set_recv_buffer_size(4096).unwrap())
     }
 

@@ -135,7 +135,7 @@ fn what_is_behind_urgent_data_is_read_without_another_event() {
 #[cfg(all(target_endian = "little", target_pointer_width = "64"))]
 fn what_is_behind_a_descriptor_is_read_without_another_event() {
     let host = Host::serve(&[]);
-    let crate::Bound::Unix(path) = host.unix.bound() else { unreachable!() };
+    let path = host.unix.path().unwrap();
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
     socket.connect(&SockAddr::unix(path).unwrap()).unwrap();
     socket.set_read_timeout(Some(crate::common::DEADLINE)).unwrap();

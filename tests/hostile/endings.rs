@@ -3,13 +3,13 @@
 use std::io::Write;
 use std::thread;
 
-use parlor::Address;
+use parlor::Listen;
 
 use crate::Host;
 use crate::common::{Client, DEADLINE, is_error, join, response, say};
 
 /// Talks without a pause; how many messages were answered OK before the last line came.
-fn talk_to_the_end(address: &Address, room: &str) -> usize {
+fn talk_to_the_end(address: &Listen, room: &str) -> usize {
     let mut client = Client::connect(address);
     let request = say(room, "hello");
     let socket = client.socket().try_clone().unwrap();
@@ -45,7 +45,7 @@ fn listen_to_the_end(client: &mut Client, mut heard: impl FnMut(usize)) -> usize
 }
 
 /// Clients of every kind that gives no sign of life, or none that helps.
-fn deaf_clients(address: &Address, number: usize) -> Client {
+fn deaf_clients(address: &Listen, number: usize) -> Client {
     let mut client = Client::connect_narrow(address);
     match number % 5 {
         0 => client.send_line(join("a")),
@@ -104,7 +104,7 @@ fn in_full_traffic_nothing_that_was_answered_is_lost_and_nobody_holds_up_the_end
     assert!(answered >= 20_000);
     assert_eq!(heard, [answered; 2], "what was answered has arrived");
     // It waits for the deaf no longer than it may.
-    let path = host.unix.unix().expect("a Unix socket");
+    let path = host.unix.path().expect("a Unix socket");
     let ended = host.parlor.ended();
     assert_eq!(ended.code, Some(0), "{:#?}", ended.log);
     assert!(!path.exists(), "the socket's file is left behind");

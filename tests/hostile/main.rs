@@ -21,14 +21,14 @@ mod too_many;
 mod vanishing;
 
 use common::{Client, eventually};
-use parlor::{Address, Bound};
+use parlor::Listen;
 use process::{Directory, Parlor};
 
 /// The binary, which listens on a port of 127.0.0.1 and on a Unix socket.
 struct Host {
     parlor: Parlor,
-    tcp: Address,
-    unix: Address,
+    tcp: Listen,
+    unix: Listen,
     _directory: Directory,
 }
 
@@ -50,13 +50,13 @@ impl Host {
         // Longer than by default, unless the test says otherwise: lines that fill buffers.
         let long: &[&str] = if arguments.contains(&"--max-line") { &[] } else { &["--max-line", "64K"] };
         let mut parlor = start(&[&listen, long, arguments].concat());
-        let tcp = Address::from(Bound::Tcp(parlor.address().parse().unwrap()));
+        let tcp = parlor.address().parse().unwrap();
         parlor.address();
-        Host { parlor, tcp, unix: Bound::Unix(path).into(), _directory: directory }
+        Host { parlor, tcp, unix: Listen::unix(path), _directory: directory }
     }
 
     /// Both addresses, for what has to hold over either.
-    fn addresses(&self) -> [Address; 2] {
+    fn addresses(&self) -> [Listen; 2] {
         [self.tcp.clone(), self.unix.clone()]
     }
 

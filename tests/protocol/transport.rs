@@ -34,7 +34,7 @@ fn tcp_over_ipv4_and_ipv6_and_a_unix_socket_speak_alike() {
     let count = listen.len();
     let server = TestServer::with(|options| options.listen = listen);
     assert_eq!(server.addresses().len(), count);
-    assert_eq!(server.addresses()[1].unix(), Some(&*path));
+    assert_eq!(server.addresses()[1].path(), Some(&*path));
     let talks: Vec<Vec<String>> = server
         .addresses()
         .iter()

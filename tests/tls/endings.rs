@@ -109,7 +109,7 @@ fn within_tls_other_protocols_are_told_so_as_elsewhere() {
     // And TLS where plain lines are spoken.
     let mut client = common::Client::connect(&server.addresses()[1]);
     let mut hello = Vec::new();
-    let socket = connect(server.addresses()[1].tcp().unwrap());
+    let socket = connect(server.addresses()[1].socket_address().unwrap());
     Client::begin(socket, &usual(VERSIONS[1])).tls.write_tls(&mut hello).unwrap();
     client.send(hello);
     client.expect_farewell("Wrong protocol");

@@ -14,7 +14,7 @@ fn serve_https() -> (TestServer, SocketAddr) {
     let server = serve(|options| {
         options.listen = ["https:127.0.0.1:0", "127.0.0.1:0", "metrics:127.0.0.1:0"].map(listen).to_vec();
     });
-    let address = server.addresses()[0].tcp().unwrap();
+    let address = server.addresses()[0].socket_address().unwrap();
     (server, address)
 }
 
@@ -145,7 +145,7 @@ fn http_in_the_clear_gets_a_400() {
 #[test]
 fn metrics_tell_when_the_certificate_expires() {
     let (server, _) = serve_https();
-    let mut socket = connect(server.addresses()[2].tcp().unwrap());
+    let mut socket = connect(server.addresses()[2].socket_address().unwrap());
     io::Write::write_all(&mut socket, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     let mut answer = String::new();
     socket.read_to_string(&mut answer).unwrap();

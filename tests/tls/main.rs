@@ -66,7 +66,7 @@ fn serve(change: impl FnOnce(&mut Options)) -> TestServer {
 
 /// Where a server speaks TLS.
 fn tls_of(server: &TestServer) -> SocketAddr {
-    server.addresses()[0].tcp().unwrap()
+    server.addresses()[0].socket_address().unwrap()
 }
 
 /// The binary, with the files `server.crt` and `server.key` of a directory.

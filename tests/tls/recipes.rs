@@ -37,7 +37,7 @@ impl Proxy {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let recipe = recipe
             .replace("0.0.0.0:7879", &address.to_string())
-            .replace("127.0.0.1:7880", &server.addresses()[0].tcp().unwrap().to_string())
+            .replace("127.0.0.1:7880", &server.addresses()[0].socket_address().unwrap().to_string())
             .replace("DIRECTORY", directory.file("").to_str().unwrap())
             .replace("/etc/ssl/chat.pem", file("server.crt").to_str().unwrap())
             .replace("/etc/ssl/chat.key", file("server.key").to_str().unwrap())

@@ -90,7 +90,7 @@ fn what_comes_with_the_handshake_is_not_lost() {
 #[test]
 fn behind_a_proxy_the_header_comes_before_the_handshake() {
     let server = serve(|options| options.max_clients_per_ip = 1);
-    let address = server.addresses()[2].tcp().unwrap();
+    let address = server.addresses()[2].socket_address().unwrap();
     let connect_as = |source: Ipv4Addr| {
         let mut socket = connect(address);
         let header = format!("PROXY TCP4 {source} 127.0.0.1 5000 7879\r\n");

@@ -60,7 +60,7 @@ impl Browser {
     }
 
     pub fn silent_at(server: &TestServer, listener: usize) -> Browser {
-        let stream = TcpStream::connect(server.addresses()[listener].tcp().unwrap()).unwrap();
+        let stream = TcpStream::connect(server.addresses()[listener].socket_address().unwrap()).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.set_write_timeout(Some(DEADLINE)).unwrap();
         stream.set_nodelay(true).unwrap();

@@ -69,7 +69,7 @@ impl Proxy {
         let read = |name: &str| std::fs::read_to_string(file(name)).unwrap();
         std::fs::write(file("chat.both"), read("chat.pem") + &read("chat.key")).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let back = server.addresses()[0].tcp().unwrap();
+        let back = server.addresses()[0].socket_address().unwrap();
         let recipe = recipe
             .replace("127.0.0.1:8080", &back.to_string())
             .replace("listen 443", &format!("listen 127.0.0.1:{port}"))

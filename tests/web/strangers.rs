@@ -18,7 +18,7 @@ fn ask(socket: &mut WebSocket<TcpStream>, request: &str) {
 #[test]
 fn tungstenite() {
     let server = server(|_| ());
-    let address = server.addresses()[HTTP].tcp().unwrap();
+    let address = server.addresses()[HTTP].socket_address().unwrap();
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     let (mut socket, _) = tungstenite::client(format!("ws://{address}/ws"), stream).unwrap();
@@ -50,7 +50,7 @@ fn run(server: &TestServer, program: &[&str], needs: &str, script: &str) {
         assert!(std::env::var_os("PARLOR_DEMAND_PROGRAMS").is_none(), "{needs:?} fails with {program:?}");
         return eprintln!("passed over: {needs:?} fails with {program:?}");
     }
-    let address = server.addresses()[HTTP].tcp().unwrap();
+    let address = server.addresses()[HTTP].socket_address().unwrap();
     let output = command(script).arg(format!("ws://{address}/ws")).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(

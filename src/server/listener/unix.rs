@@ -92,13 +92,6 @@ pub struct SocketFile {
     identity: Option<(u64, u64)>,
 }
 
-impl SocketFile {
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if self.identity.is_some() && identity(&self.path) == self.identity {
