@@ -111,7 +111,8 @@ impl<L: Log> Log for Guarded<L> {
     fn log(&self, record: &Record) {
         if self.0.enabled(record.metadata()) {
             let tell = || OUTPUT.with_borrow_mut(|output| self.tell(record, output));
-            // A value that panics while it is formatted is as lost as its line.
+            // Nothing of ours is left half changed by the unwinding: the logger has no state, and what is known of
+            // standard error says at each point what is true if it ends there.
             alone(|| panic::catch_unwind(AssertUnwindSafe(tell)));
         }
     }
@@ -124,45 +125,45 @@ impl<L: Log> Log for Guarded<L> {
 impl<L: Log> Guarded<L> {
     /// Writes the record, and before it how many were lost. Where there is room for neither, one more is lost.
     fn tell(&self, record: &Record, output: &mut Output) {
-        if output.lost > 0 && output.has_room() {
-            let lines = if output.lost == 1 { "line was" } else { "lines were" };
-            let text = format!("{} {lines} lost: standard error took no more", output.lost);
+        let lost = output.lost;
+        // This one too, until it is written.
+        output.lost += 1;
+        if lost > 0 {
+            let lines = if lost == 1 { "line was" } else { "lines were" };
+            let text = format!("{lost} {lines} lost: standard error took no more");
             let metadata = Metadata::builder().level(record.level()).target(module_path!()).build();
-            if self.write(&metadata, &text, output) {
-                output.lost = 0;
+            if !self.write(&metadata, &text, output) {
+                return;
             }
+            output.lost = 1;
         }
-        let mut is_written = false;
-        if output.lost == 0 && output.has_room() {
-            let mut text =
-                Text::with_room_for(LINE_BYTES_MAX.saturating_sub(FRAME_BYTES + record.target().len()));
-            // It fails at the end of the room, and where a value cannot be formatted; what is there is logged.
-            let _ = text.write_fmt(*record.args());
-            is_written = self.write(record.metadata(), &text.text, output);
+        let room = LINE_BYTES_MAX.saturating_sub(FRAME_BYTES + record.target().len());
+        let mut text = Text { text: String::new(), room };
+        // It fails at the end of the room, and where a value cannot be formatted; what is there is logged.
+        let _ = text.write_fmt(*record.args());
+        if self.write(record.metadata(), &text.text, output) {
+            output.lost = 0;
         }
-        output.lost += u64::from(!is_written);
     }
 
-    /// Hands a line on. Whether it was written.
+    /// Hands a line on, if there is room for one. Whether it was written; it panics where the logger does.
     fn write(&self, metadata: &Metadata, text: &str, output: &mut Output) -> bool {
-        if output.is_torn {
-            // What was written of the last line has no end yet.
-            output.is_torn = output.write(b"\n").is_err();
+        if !output.has_room() {
+            return false;
         }
-        if let Some(terminal) = &output.terminal {
-            let is_written = terminal::write(terminal, metadata, text);
-            output.is_torn |= !is_written;
-            return is_written;
+        // Torn until all is written; and what was written of a torn line before has no end yet.
+        if std::mem::replace(&mut output.is_torn, true) && output.write(b"\n").is_err() {
+            return false;
         }
-        let log = || {
-            let mut record = Record::builder();
-            self.0.log(&record.metadata(metadata.clone()).args(format_args!("{text}")).build());
+        output.is_torn = match &output.terminal {
+            Some(terminal) => !terminal::write(terminal, metadata, text),
+            None => {
+                let mut record = Record::builder();
+                self.0.log(&record.metadata(metadata.clone()).args(format_args!("{text}")).build());
+                false
+            }
         };
-        // Nothing of ours can be left half changed by the unwinding: the logger has no state, and the lock around
-        // standard error is released by it.
-        let outcome = panic::catch_unwind(AssertUnwindSafe(log));
-        output.is_torn |= outcome.is_err();
-        outcome.is_ok()
+        !output.is_torn
     }
 }
 
@@ -173,10 +174,6 @@ struct Text {
 }
 
 impl Text {
-    fn with_room_for(bytes: usize) -> Text {
-        Text { text: String::new(), room: bytes }
-    }
-
     fn push(&mut self, c: char) -> fmt::Result {
         self.room = self.room.checked_sub(c.len_utf8()).ok_or(fmt::Error)?;
         self.text.push(c);
