@@ -29,8 +29,8 @@ pub enum Header {
     Complete {
         /// Bytes of the header, at most [`HEADER_BYTES_MAX`].
         length: usize,
-        /// The client's address. An IPv4 address written as IPv6 has become IPv4. `None` where the header gives none
-        /// (LOCAL, UNKNOWN, a family other than IPv4 and IPv6): the address of the proxy stays.
+        /// The client's address. `None` where the header gives none (LOCAL, UNKNOWN, a family other than IPv4 and
+        /// IPv6): the address of the proxy stays.
         source: Option<SocketAddr>,
     },
     /// It is no header, whatever may follow.
@@ -39,14 +39,7 @@ pub enum Header {
 
 /// Reads the header that a connection begins with. `bytes` are all that have come.
 pub fn parse(bytes: &[u8]) -> Header {
-    let header = if bytes.first() == V2_BEGIN.first() { version_2(bytes) } else { version_1(bytes) };
-    match header {
-        Header::Complete { length, source: Some(source) } => {
-            let source = SocketAddr::new(source.ip().to_canonical(), source.port());
-            Header::Complete { length, source: Some(source) }
-        }
-        header => header,
-    }
+    if bytes.first() == V2_BEGIN.first() { version_2(bytes) } else { version_1(bytes) }
 }
 
 /// One line of ASCII that ends in `\r\n`.
@@ -194,8 +187,8 @@ mod tests {
         );
         complete(b"PROXY TCP4 0.0.0.0 1.2.3.4 0 1\r\n", Some("0.0.0.0:0"));
         complete(b"PROXY TCP6 2001:DB8::1 ::1 4124 443\r\n", Some("[2001:db8::1]:4124"));
-        complete(b"PROXY TCP6 ::ffff:192.0.2.7 ::1 1 2\r\n", Some("192.0.2.7:1"));
-        complete(b"PROXY TCP6 ::ffff:c000:207 ::1 1 2\r\n", Some("192.0.2.7:1"));
+        complete(b"PROXY TCP6 ::ffff:192.0.2.7 ::1 1 2\r\n", Some("[::ffff:192.0.2.7]:1"));
+        complete(b"PROXY TCP6 ::ffff:c000:207 ::1 1 2\r\n", Some("[::ffff:192.0.2.7]:1"));
         complete(b"PROXY UNKNOWN\r\n", None);
         complete(b"PROXY UNKNOWN \xff\0 any\tthing\r\n", None);
         let full = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
@@ -273,7 +266,7 @@ mod tests {
             Some("192.0.2.1:12345"),
         );
         v6[..16].copy_from_slice(&Ipv4Addr::new(192, 0, 2, 9).to_ipv6_mapped().octets());
-        complete(&v2(0x21, 0x21, &v6), Some("192.0.2.9:12345"));
+        complete(&v2(0x21, 0x21, &v6), Some("[::ffff:192.0.2.9]:12345"));
         // Without an address that could be used.
         for family in [0x00, 0x01, 0x02, 0x10, 0x20, 0x30, 0x31, 0x32] {
             complete(&v2(0x21, family, &[7; 216]), None);
@@ -314,29 +307,23 @@ mod tests {
         let v4 = (any::<Ipv4Addr>(), any::<Ipv4Addr>(), any::<[u16; 2]>());
         let v6 = (any::<Ipv6Addr>(), any::<Ipv6Addr>(), any::<[u16; 2]>());
         let rest = proptest::collection::vec(any::<u8>(), 0..60);
-        let canonical = |ip: IpAddr, port| Some(SocketAddr::new(ip.to_canonical(), port));
+        let source = |ip: IpAddr, port| Some(SocketAddr::new(ip, port));
         let binary = |family: u8, addresses: &[&[u8]], ports: [u16; 2], rest: &[u8]| {
             let ports = ports.map(u16::to_be_bytes).concat();
             v2(0x21, family, &[&addresses.concat(), &ports, rest].concat())
         };
         prop_oneof![
             v4.clone().prop_map(move |(from, to, [a, b])| {
-                (format!("PROXY TCP4 {from} {to} {a} {b}\r\n").into_bytes(), canonical(from.into(), a))
+                (format!("PROXY TCP4 {from} {to} {a} {b}\r\n").into_bytes(), source(from.into(), a))
             }),
             v6.clone().prop_map(move |(from, to, [a, b])| {
-                (format!("PROXY TCP6 {from} {to} {a} {b}\r\n").into_bytes(), canonical(from.into(), a))
+                (format!("PROXY TCP6 {from} {to} {a} {b}\r\n").into_bytes(), source(from.into(), a))
             }),
             (v4, rest.clone()).prop_map(move |((from, to, ports), rest)| {
-                (
-                    binary(0x11, &[&from.octets(), &to.octets()], ports, &rest),
-                    canonical(from.into(), ports[0]),
-                )
+                (binary(0x11, &[&from.octets(), &to.octets()], ports, &rest), source(from.into(), ports[0]))
             }),
             (v6, rest).prop_map(move |((from, to, ports), rest)| {
-                (
-                    binary(0x21, &[&from.octets(), &to.octets()], ports, &rest),
-                    canonical(from.into(), ports[0]),
-                )
+                (binary(0x21, &[&from.octets(), &to.octets()], ports, &rest), source(from.into(), ports[0]))
             }),
         ]
     }
