@@ -11,6 +11,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::protocol::DisconnectReason;
 
+/// A client whose output waits is given this many times as long to answer, or to take something.
+pub const STALLED_FACTOR: u32 = 10;
+
 /// What a socket has become ready for, as an edge-triggered poll tells it: once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Event {
@@ -119,7 +122,8 @@ pub trait Transport {
     /// As [`Transport::send`].
     fn finish(&mut self, reason: Option<DisconnectReason>) -> io::Result<bool>;
 
-    /// The peer has stopped reading, or reads again. If it is alive it should be given more time to acknowledge.
+    /// The peer has stopped reading, or reads again. If it is alive it should be given more time to acknowledge. One that
+    /// is closed while it does not read is not to leave its output behind in the kernel.
     fn set_stalled(&mut self, _stalled: bool) {}
 
     /// Whether this transport can ask its peer for a sign of life, and has to be told when.

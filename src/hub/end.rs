@@ -20,7 +20,7 @@ use crate::deadlines::Moment;
 use crate::heap;
 use crate::outbox::Scratch;
 use crate::protocol::DisconnectReason;
-use crate::transport::{End, Transport};
+use crate::transport::{End, STALLED_FACTOR, Transport};
 
 /// The longest that a connection which the server ends is kept for its last words: the final line, which says
 /// why.
@@ -61,9 +61,6 @@ pub enum Burst {
 
 /// So little counts as nearly nothing.
 const LITTLE_BYTES: usize = 16 << 10;
-
-/// A peer that does not answer is given so many times as long while output waits for it.
-const STALLED_FACTOR: u32 = 10;
 
 impl<T: Transport> Hub<T> {
     /// The client has ended its input and all that it sent has been executed: it has left. What waits for it still

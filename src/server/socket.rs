@@ -3,20 +3,24 @@
 
 use std::io;
 use std::net::Shutdown;
+use std::time::Duration;
 
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
+use socket2::SockRef;
 
 use crate::protocol::DisconnectReason;
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use crate::transport::STALLED_FACTOR;
 use crate::transport::{Event, Received, Sent, Transport, receive_from, send_to};
 #[cfg(feature = "web")]
 use crate::web::socket::WebSocket;
 
-/// A client whose output waits is given this many times as long to take something.
+/// A connection that has been closed has so long to take some of what the kernel still holds for it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-const STALLED_FACTOR: u64 = 10;
+const TAKES_SOME_WITHIN: Duration = Duration::from_secs(10);
 
 /// A connected stream that does not block.
 #[derive(Debug)]
@@ -45,12 +49,14 @@ pub struct Unix {
 pub struct Tcp {
     stream: TcpStream,
     unread: Unread,
-    /// How long sent data may stay unacknowledged while the peer reads, in seconds; 0 leaves it to the system. With 16
-    /// bits, a connection fits into 16 bytes.
+    /// How long sent data may stay unacknowledged while the peer reads, in seconds; 0 leaves it to the system. It has 16
+    /// bits so that a connection fits into 16 bytes.
     user_timeout_s: u16,
     /// A read that is shorter than its buffer has emptied the socket, and asking once more would cost a system call
     /// for each event. That is not so where urgent data has come, at which a read stops, nor where the end is near.
     short_reads_drain: bool,
+    /// Output waits that the kernel does not take.
+    stalled: bool,
 }
 
 impl Tcp {
@@ -58,13 +64,30 @@ impl Tcp {
     pub fn new(stream: TcpStream, user_timeout_s: u16) -> Self {
         // Elsewhere nobody tells of urgent data.
         let short_reads_drain = cfg!(any(target_os = "linux", target_os = "android"));
-        Tcp { stream, unread: Unread::default(), user_timeout_s, short_reads_drain }
+        Tcp { stream, unread: Unread::default(), user_timeout_s, short_reads_drain, stalled: false }
     }
 
     /// The stream, to look at its options.
     #[cfg(test)]
     pub fn stream(&self) -> &TcpStream {
         &self.stream
+    }
+}
+
+/// What a closed connection has not sent, the kernel keeps for as long as TCP_USER_TIMEOUT says, or a quarter of an hour.
+/// It is nobody's then: not a client's, nor in `--max-memory`.
+impl Drop for Tcp {
+    fn drop(&mut self) {
+        let socket = SockRef::from(&self.stream);
+        // A socket that refuses is broken, and its output is gone.
+        if self.stalled {
+            // The peer has had its time. It does not get the rest anyway, so it is reset, and the kernel keeps nothing.
+            let _ = socket.set_linger(Some(Duration::ZERO));
+        } else {
+            // All that is under way goes to a peer that takes some of it now and then.
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            let _ = socket.set_tcp_user_timeout(Some(TAKES_SOME_WITHIN));
+        }
     }
 }
 
@@ -100,13 +123,11 @@ impl Socket {
         }
     }
 
-    /// The connection as the kernel knows it, without what is around it.
+    /// The connection without the TLS that is around it.
     pub fn plain_mut(&mut self) -> &mut Socket {
         match self {
             #[cfg(feature = "tls")]
             Socket::Tls(tls) => tls.inner_mut(),
-            #[cfg(feature = "web")]
-            Socket::Web(web) => web.inner_mut(),
             plain => plain,
         }
     }
@@ -240,22 +261,22 @@ impl Transport for Socket {
     /// waits here; for ever would be too long, for then one that has vanished with its output waiting would keep its
     /// nickname. Who is so little behind that the kernel holds it all is not known here, and has the usual time.
     fn set_stalled(&mut self, stalled: bool) {
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        if let Socket::Tcp(Tcp { stream, user_timeout_s: seconds @ 1.., .. }) = self {
-            let factor = if stalled { STALLED_FACTOR } else { 1 };
-            let timeout = std::time::Duration::from_secs(u64::from(*seconds) * factor);
-            // A socket that refuses is about to break anyway.
-            let _ = socket2::SockRef::from(&*stream).set_tcp_user_timeout(Some(timeout));
-        }
-        #[cfg(not(any(target_os = "linux", target_os = "android")))]
-        let _ = stalled;
-        #[cfg(feature = "web")]
-        if let Socket::Web(web) = self {
-            web.set_stalled(stalled);
-        }
-        #[cfg(feature = "tls")]
-        if let Socket::Tls(tls) = self {
-            tls.set_stalled(stalled);
+        match self {
+            Socket::Tcp(tcp) => {
+                tcp.stalled = stalled;
+                #[cfg(any(target_os = "linux", target_os = "android"))]
+                if tcp.user_timeout_s > 0 {
+                    let timeout = Duration::from_secs(tcp.user_timeout_s.into());
+                    let timeout = if stalled { timeout * STALLED_FACTOR } else { timeout };
+                    // A socket that refuses is about to break anyway.
+                    let _ = SockRef::from(&tcp.stream).set_tcp_user_timeout(Some(timeout));
+                }
+            }
+            Socket::Unix(_) => {}
+            #[cfg(feature = "web")]
+            Socket::Web(web) => web.set_stalled(stalled),
+            #[cfg(feature = "tls")]
+            Socket::Tls(tls) => tls.set_stalled(stalled),
         }
     }
 

@@ -15,6 +15,8 @@ mod crowds;
 mod endings;
 mod fairness;
 mod memory;
+#[cfg(target_os = "linux")]
+mod orphans;
 mod slow_readers;
 mod starvation;
 mod too_many;
