@@ -63,8 +63,8 @@ type Field<T> = fn(&mut Options) -> &mut T;
 const MANY: u64 = 1_000_000_000;
 /// See [`super::MAX_LINE_BYTES`].
 const LONGEST_LINE: u64 = super::MAX_LINE_BYTES as u64;
-/// Sizes are written with `G` at most.
-const MOST_MEMORY: u64 = 1024 << 30;
+/// Sizes are written with `G` at most, and a machine of 32 bits has no more.
+pub(super) const MOST_MEMORY: u64 = if cfg!(target_pointer_width = "64") { 1024 << 30 } else { 2 << 30 };
 /// The largest `TCP_KEEPIDLE` that Linux takes.
 const LONGEST_KEEPALIVE: u64 = 32767;
 
@@ -334,8 +334,8 @@ impl Value {
         if !range.contains(&number) {
             return Err(format!("must be from {} to {}", self.show(*range.start()), self.show(*range.end())));
         }
-        // Only a size on a machine of 32 bits can fail here.
-        T::try_from(number).map_err(|_| "more than this machine can address".into())
+        // Every range fits into its field.
+        T::try_from(number).map_err(|_| "more than this machine can count".into())
     }
 
     /// `number` as one would type it.
