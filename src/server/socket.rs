@@ -18,9 +18,10 @@ use crate::transport::{Event, Received, Sent, Transport, receive_from, send_to};
 #[cfg(feature = "web")]
 use crate::web::socket::WebSocket;
 
-/// A connection that has been closed has so long to take some of what the kernel still holds for it.
+/// The peer of a connection that has been closed has so long to take what the kernel still holds for it, and a few
+/// seconds more: from the moment that it has no room, also if it takes some now and then.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-const TAKES_SOME_WITHIN: Duration = Duration::from_secs(10);
+const KEPT_AFTER_CLOSE: Duration = Duration::from_secs(10);
 
 /// A connected stream that does not block.
 #[derive(Debug)]
@@ -84,9 +85,9 @@ impl Drop for Tcp {
             // The peer has had its time. It does not get the rest anyway, so it is reset, and the kernel keeps nothing.
             let _ = socket.set_linger(Some(Duration::ZERO));
         } else {
-            // All that is under way goes to a peer that takes some of it now and then.
+            // All is said, and under way.
             #[cfg(any(target_os = "linux", target_os = "android"))]
-            let _ = socket.set_tcp_user_timeout(Some(TAKES_SOME_WITHIN));
+            let _ = socket.set_tcp_user_timeout(Some(KEPT_AFTER_CLOSE));
         }
     }
 }
