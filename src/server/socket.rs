@@ -18,10 +18,11 @@ use crate::transport::{Event, Received, Sent, Transport, receive_from, send_to};
 #[cfg(feature = "web")]
 use crate::web::socket::WebSocket;
 
-/// The peer of a connection that has been closed has so long to take what the kernel still holds for it, and a few
-/// seconds more: from the moment that it has no room, also if it takes some now and then.
+/// The peer of a connection that has been closed has so long to take what the kernel still holds for it, and up to as long
+/// again: Linux counts from the moment that the peer has no room, also if it takes some now and then. At 2 KB/s that is
+/// enough for a full send buffer.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-const KEPT_AFTER_CLOSE: Duration = Duration::from_secs(10);
+const KEPT_AFTER_CLOSE: Duration = Duration::from_secs(20);
 
 /// A connected stream that does not block.
 #[derive(Debug)]
