@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use slab::Slab;
 
-use crate::batch::KEPT_BYTES_MIN;
+use crate::heap::KEPT_ASIDE_MAX;
 
 /// A client: the caller's number for it.
 pub type ClientId = u32;
@@ -80,7 +80,7 @@ pub struct Chat {
     /// The number of the last guest.
     guests: u64,
     long_name_bytes: usize,
-    /// Rooms with a name of at least [`KEPT_BYTES_MIN`].
+    /// Rooms with a name of at least [`KEPT_ASIDE_MAX`].
     large_names: usize,
     /// They were more than [`MANY_LARGE_NAMES`] since [`Chat::settle_after_long_names`] said so.
     were_many: bool,
@@ -385,13 +385,13 @@ fn long_bytes(name: &[u8]) -> usize {
 }
 
 /// The lists that are made together with a long name have this capacity from the start: a small block of the heap
-/// between long ones could keep them from going back to the system, see [`KEPT_BYTES_MIN`].
+/// between long ones could keep them from going back to the system, see [`KEPT_ASIDE_MAX`].
 fn least_capacity<T>(name: &[u8]) -> usize {
-    if is_large(name) { KEPT_BYTES_MIN.div_ceil(size_of::<T>()) } else { 0 }
+    if is_large(name) { KEPT_ASIDE_MAX.div_ceil(size_of::<T>()) } else { 0 }
 }
 
 fn is_large(name: &[u8]) -> bool {
-    name.len() >= KEPT_BYTES_MIN
+    name.len() >= KEPT_ASIDE_MAX
 }
 
 /// Whether a table has grown far beyond what was reserved for it, and is nearly empty again.

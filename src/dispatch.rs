@@ -151,11 +151,11 @@ impl Dispatch {
         match request {
             Request::Login { nickname } => self.chat.login(client, &nickname)?,
             Request::Join { room } => {
-                self.seal_room(&room);
+                self.close_batch_of(&room);
                 self.chat.join(client, &room)?;
             }
             Request::Leave { room } => {
-                self.seal_room(&room);
+                self.close_batch_of(&room);
                 self.chat.leave(client, &room)?;
             }
             Request::Send { room, text } => {
@@ -178,11 +178,9 @@ impl Dispatch {
     }
 
     /// Before the members of a room change: what was said in it until now is for those who are there now.
-    pub(crate) fn seal_room(&mut self, name: &str) {
-        if self.fanout.is_speaking()
-            && let Some(room) = self.chat.find_room(name)
-        {
-            self.fanout.seal_room(&self.chat, room);
+    pub(crate) fn close_batch_of(&mut self, name: &str) {
+        if self.fanout.speaking().is_some_and(|room| self.chat.room_name(room) == name.as_bytes()) {
+            self.fanout.close(&self.chat);
         }
     }
 
@@ -197,10 +195,8 @@ impl Dispatch {
         if self.chat.nickname(client).is_empty() {
             return false;
         }
-        if self.fanout.is_speaking() {
-            for room in self.chat.rooms_of(client) {
-                self.fanout.seal_room(&self.chat, room);
-            }
+        if self.fanout.speaking().is_some_and(|room| self.chat.is_member(client, room)) {
+            self.fanout.close(&self.chat);
         }
         #[cfg(feature = "cluster")]
         self.say_farewell(client);

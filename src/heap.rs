@@ -6,8 +6,8 @@
 
 use std::hint::black_box;
 
-/// Blocks up to this size are kept aside.
-const SIZE_MAX: usize = 1040;
+/// Blocks of so many bytes or more are not kept aside.
+pub const KEPT_ASIDE_MAX: usize = 1040;
 
 /// Sizes are rounded up to a multiple of this.
 const SIZE_STEP: usize = 16;
@@ -15,37 +15,40 @@ const SIZE_STEP: usize = 16;
 /// So many of each size at most: 7, or 16 from glibc 2.42 on.
 const KEPT_MAX: usize = 16;
 
-/// A block of this size, when it is freed, has the allocator put free blocks together and look at the heap's end. And
-/// where it lies shows where there is much room.
+/// A block of this size, when it is freed, has the allocator put free blocks together and look at the heap's end.
 const LARGE: usize = 100 << 10;
 
-/// Blocks within this distance of such a block lie low enough.
-const NEAR: usize = 1 << 20;
+/// So many of them are taken, to see where there is room. They are not written to, so they cost little.
+const LARGE_MAX: usize = 500;
 
-/// So many blocks are taken out of the way at most, for each size, to get at some that lie low.
-const HIGH_MAX: usize = 512;
+/// The lowest of them make room for the blocks that are kept aside from now on.
+const LOWEST: usize = 6;
 
-/// Has other blocks kept aside than those that were used in the burst: such as lie low in the heap. Takes a millisecond
-/// or two.
+/// So many blocks are taken out of the way at most.
+const HIGH_MAX: usize = 5000;
+
+/// Has other blocks kept aside than those that were used in the burst: such as lie low in the heap. Takes a few
+/// milliseconds.
 pub fn settle() {
-    free_large();
-    let large = black_box(Vec::<u8>::with_capacity(LARGE));
-    let bound = large.as_ptr() as usize + NEAR;
+    drop(block(LARGE));
     let (mut low, mut high) = (Vec::with_capacity(KEPT_MAX), Vec::with_capacity(HIGH_MAX));
-    for size in (SIZE_STEP..=SIZE_MAX).step_by(SIZE_STEP) {
-        // The first of them were kept aside until now. Then come those that lie between others, wherever that is.
+    high.extend((0..LARGE_MAX).map(|_| block(LARGE)));
+    high.sort_by_key(|block| block.as_ptr());
+    let bound = high.drain(..LOWEST).next_back().map(|block| block.as_ptr());
+    // Larger ones first: they fill the holes that lie high, and the small ones then come from where they are to lie.
+    let small = (SIZE_STEP..=KEPT_ASIDE_MAX).rev().step_by(SIZE_STEP);
+    for size in [8 << 10, 2 << 10].into_iter().chain(small) {
         while low.len() < KEPT_MAX && high.len() < HIGH_MAX {
-            let block: Vec<u8> = black_box(Vec::with_capacity(size - SIZE_STEP / 2));
-            if (block.as_ptr() as usize) < bound { low.push(block) } else { high.push(block) }
+            let block = block(size - SIZE_STEP / 2);
+            if Some(block.as_ptr()) < bound { low.push(block) } else { high.push(block) }
         }
-        // Those that are freed first are kept from now on.
+        // Of each size, those that are freed first are kept from now on.
         low.clear();
-        high.clear();
     }
-    drop(large);
-    free_large();
+    drop(high);
+    drop(block(LARGE));
 }
 
-fn free_large() {
-    drop(black_box(Vec::<u8>::with_capacity(LARGE)));
+fn block(size: usize) -> Vec<u8> {
+    black_box(Vec::with_capacity(size))
 }

@@ -224,7 +224,7 @@ impl<T: Transport> Hub<T> {
             if connection.writing == Writing::Blocked {
                 connection.writing = Writing::Open;
             }
-            self.dispatch.fanout.list(client);
+            self.dispatch.fanout.schedule_write(client);
         }
         let may_have_more = !matches!(connection.source, Source::Ended(_));
         if (event.readable || event.hung_up || event.urgent) && may_have_more {
@@ -267,7 +267,7 @@ impl<T: Transport> Hub<T> {
     /// ever (`None`).
     pub fn wait(&self, now: Duration) -> Option<Duration> {
         let somebody_is_ready = !self.ready.is_empty() || !self.ready_again.is_empty();
-        if somebody_is_ready && self.may_read() || self.dispatch.fanout.has_list() {
+        if somebody_is_ready && self.may_read() || self.dispatch.fanout.has_to_write() {
             return Some(Duration::ZERO);
         }
         #[cfg(feature = "cluster")]
@@ -391,7 +391,7 @@ impl<T: Transport> Hub<T> {
             held += connection.input.as_ref().map_or(0, |input| input.allocated_bytes());
             held += connection.transport.input_bytes();
             assert!(
-                !self.is_too_slow(client) || self.dispatch.fanout.has_list(),
+                !self.is_too_slow(client) || self.dispatch.fanout.has_to_write(),
                 "client {client} is too slow"
             );
             assert_ne!(*phase, Phase::Closed, "closed connections are reaped");
@@ -403,7 +403,7 @@ impl<T: Transport> Hub<T> {
         }
         assert_eq!((self.clients, self.chat().clients_len()), (clients, active));
         assert_eq!(self.lingering_len, lingering);
-        if !self.dispatch.fanout.has_list() {
+        if !self.dispatch.fanout.has_to_write() {
             assert_eq!(self.memory.bytes(), held, "memory adds up");
         }
     }

@@ -130,7 +130,7 @@
 //! # The modules, in reading order
 //!
 //! None uses those that come after it, with three exceptions: the values of [`options`]; [`chat`] takes a
-//! constant from [`batch`]; the hub and the server take from [`logging`] how often, and in what form, a thing
+//! constant from [`heap`]; the hub and the server take from [`logging`] how often, and in what form, a thing
 //! is logged. Each can be read, tested and benchmarked without those behind it.
 //!
 //! 1. [`lines`]: bytes become lines, with a limit.
@@ -192,7 +192,7 @@
 //!    [`Request`](protocol::Request) in `src/protocol/request.rs`, then `apply` in `src/dispatch.rs`; teach it to the
 //!    model in `tests/model` too. How long may the reply become, and what must bound it?
 //! 4. **The latest messages for those who join.** A room keeps its last 20 messages, and JOIN ROOM sends them behind
-//!    its reply. Begin with `apply` and [`Fanout::seal_room`](fanout::Fanout::seal_room). A [`Batch`](batch::Batch) can
+//!    its reply. Begin with `apply` and [`Fanout::close`](fanout::Fanout::close). A [`Batch`](batch::Batch) can
 //!    be kept by cloning its handle; where does that memory count, and what lets go of it when there is too little?
 //! 5. **Completions instead of readiness.** Nearly all CPU time goes into `write`. Let one `io_uring` submit all writes
 //!    of a turn in one system call. Begin with [`Transport`](transport::Transport), `write_to_room` in

@@ -123,12 +123,12 @@ impl Dispatch {
             Answered::Named(name) => self.chat.login(client, &text(name))?,
             Answered::Joined(room) => {
                 let room = text(room);
-                self.seal_room(&room);
+                self.close_batch_of(&room);
                 self.chat.join(client, &room)?;
             }
             Answered::Left(room) => {
                 let room = text(room);
-                self.seal_room(&room);
+                self.close_batch_of(&room);
                 self.chat.leave(client, &room)?;
             }
             Answered::Sent => {}

@@ -94,19 +94,18 @@ impl House {
 
     fn change(&mut self, client: u32, room: u32, join: bool) {
         let name = room.to_string();
-        if let Some(room) = self.chat.find_room(&name) {
-            self.fanout.seal_room(&self.chat, room);
+        if self.fanout.speaking().is_some_and(|room| self.chat.find_room(&name) == Some(room)) {
+            self.fanout.close(&self.chat);
         }
         let _ = if join { self.chat.join(client, &name) } else { self.chat.leave(client, &name) };
         self.reply(client);
     }
 
     fn flush(&mut self, room: &[usize]) {
-        if let Some((room, batch, start, end)) = self.fanout.unsealed() {
+        if let Some((room, batch, start, end)) = self.fanout.take_unsealed() {
             for &member in self.chat.members(room) {
                 self.fanout.queue_range(member, &batch, start, end);
             }
-            self.fanout.mark_sealed();
         }
         for (transport, &room) in self.got.iter_mut().zip(room) {
             transport.room = room;
@@ -138,7 +137,7 @@ proptest! {
             }
         }
         // Those for whom something waits are listed again by an event.
-        (0..CLIENTS).for_each(|client| house.fanout.list(client));
+        (0..CLIENTS).for_each(|client| house.fanout.schedule_write(client));
         house.flush(&[usize::MAX; CLIENTS as usize]);
         for (got, wanted) in house.got.iter().zip(&house.wanted) {
             prop_assert_eq!(std::str::from_utf8(&got.taken).unwrap(), wanted);

@@ -72,7 +72,7 @@ impl<T: Transport> Hub<T> {
         if connection.writing == Writing::Failed {
             return self.close(client);
         }
-        self.dispatch.fanout.list(client);
+        self.dispatch.fanout.schedule_write(client);
         self.enter_deadline(client);
     }
 

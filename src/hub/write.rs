@@ -26,7 +26,7 @@ impl<T: Transport> Hub<T> {
     /// sealed. (With an outbox for each of a thousand members, a message alone in its turn took a tenth
     /// more.)
     fn write_to_room(&mut self) {
-        let Some((room, batch, start, end)) = self.dispatch.fanout.unsealed() else { return };
+        let Some((room, batch, start, end)) = self.dispatch.fanout.take_unsealed() else { return };
         let Hub { connections, dispatch, scratch, counters, .. } = self;
         let Dispatch { chat, fanout, .. } = dispatch;
         let mut failed = Vec::new();
@@ -37,7 +37,7 @@ impl<T: Transport> Hub<T> {
                 fanout.queue_range(member, &batch, start, end);
                 continue;
             }
-            let Ok(written) = scratch.send_all(&mut connection.transport, &batch.range(start, end)) else {
+            let Ok(written) = scratch.send_all(&mut connection.transport, &batch.bytes(start, end)) else {
                 failed.push(member);
                 continue;
             };
@@ -48,12 +48,11 @@ impl<T: Transport> Hub<T> {
             if got < end {
                 connection.writing = Writing::Blocked;
                 connection.tell_stalled(true);
-                fanout.queue_rest(member, &batch, got, end);
+                fanout.queue_range(member, &batch, got, end);
             } else if connection.transport.held() > 0 {
-                fanout.list(member);
+                fanout.schedule_write(member);
             }
         }
-        fanout.mark_sealed();
         failed.into_iter().for_each(|member| self.stop_writing(member));
     }
 
@@ -64,7 +63,7 @@ impl<T: Transport> Hub<T> {
         {
             self.write(client);
         }
-        self.writes_are_left = self.dispatch.fanout.has_list();
+        self.writes_are_left = self.dispatch.fanout.has_to_write();
     }
 
     /// Writes to one client, and sees what follows from that.
@@ -72,8 +71,8 @@ impl<T: Transport> Hub<T> {
         let is_too_slow = self.is_too_slow(client);
         let Some(connection) = self.connections.get_mut(client as usize) else { return };
         match connection.writing {
-            // No room, as far as is known: what waits is only counted.
-            Writing::Blocked if !is_too_slow => return self.recount(client),
+            // No room, as far as is known.
+            Writing::Blocked if !is_too_slow => return,
             Writing::Closing => {
                 self.dispatch.fanout.release(client);
                 return self.close_if_done(client);
@@ -123,13 +122,6 @@ impl<T: Transport> Hub<T> {
             self.close_if_done(client);
         } else if self.is_too_slow(client) {
             self.disconnect(client, DisconnectReason::TooSlow);
-        }
-    }
-
-    /// What waits for a client that cannot be written to now has grown.
-    fn recount(&mut self, client: ClientId) {
-        if let Some(outbox) = self.dispatch.fanout.outbox_mut(client) {
-            outbox.recount();
         }
     }
 

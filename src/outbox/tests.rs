@@ -1,7 +1,6 @@
 //! The queue of one client, over a transport that takes as little as it likes.
 
 use super::*;
-use crate::batch::Batches;
 use crate::protocol::DisconnectReason;
 use crate::transport::Received;
 use proptest::prelude::*;
@@ -43,9 +42,9 @@ fn line(length: usize) -> Vec<u8> {
 
 /// A batch of one line, and the outbox of a member that has to get it.
 fn waiting(memory: &Memory, line: &[u8]) -> Outbox {
-    let batch = Batches::new(memory).create();
+    let batch = Batch::new(memory);
     batch.append(|out| out.extend_from_slice(line));
-    let mut outbox = Outbox::new(memory, false);
+    let mut outbox = Outbox::new(memory);
     outbox.range(&batch, 0, batch.end(), false);
     outbox
 }
@@ -58,8 +57,8 @@ proptest! {
         takes in proptest::collection::vec(1usize..9000, 0..80),
     ) {
         let memory = Memory::default();
-        let batch = Batches::new(&memory).create();
-        let (mut outbox, mut expected) = (Outbox::new(&memory, false), Vec::new());
+        let batch = Batch::new(&memory);
+        let (mut outbox, mut expected) = (Outbox::new(&memory), Vec::new());
         for (length, kind) in lines {
             let line = line(length);
             expected.extend_from_slice(&line);
@@ -79,7 +78,7 @@ proptest! {
         write(&mut outbox, &mut transport);
         prop_assert!(transport.taken == expected && outbox.is_empty());
         drop(batch);
-        outbox.reset(false);
+        outbox.reset();
         prop_assert_eq!(memory.bytes(), 0);
     }
 }
@@ -91,7 +90,7 @@ fn the_rest_of_a_line_does_not_keep_the_batch_it_is_from() {
     write(&mut outbox, &mut Narrow { takes: vec![4], ..Narrow::default() });
     outbox.cut();
     assert_eq!(outbox.len(), "line\n".len());
-    assert!(memory.bytes() < 2 * KEPT_BYTES_MIN, "{} bytes", memory.bytes());
+    assert!(memory.bytes() < 2 * 1040, "{} bytes", memory.bytes());
     let mut transport = Narrow { takes: vec![usize::MAX], ..Narrow::default() };
     write(&mut outbox, &mut transport);
     assert_eq!((&transport.taken[..], outbox.len()), (&b"line\n"[..], 0));
@@ -118,9 +117,9 @@ fn the_last_who_waits_for_a_batch_does_not_keep_all_of_it() {
 #[test]
 fn a_rest_is_not_copied_while_others_share_the_batch() {
     let memory = Memory::default();
-    let batch = Batches::new(&memory).create();
+    let batch = Batch::new(&memory);
     batch.append(|out| out.extend_from_slice(&line(60_000)));
-    let mut outboxes: Vec<Outbox> = (0..200).map(|_| Outbox::new(&memory, false)).collect();
+    let mut outboxes: Vec<Outbox> = (0..200).map(|_| Outbox::new(&memory)).collect();
     for outbox in &mut outboxes {
         outbox.range(&batch, 0, batch.end(), false);
         write(outbox, &mut Narrow { takes: vec![59_000], ..Narrow::default() });
@@ -132,8 +131,8 @@ fn a_rest_is_not_copied_while_others_share_the_batch() {
 #[test]
 fn ranges_that_touch_are_one_piece() {
     let memory = Memory::default();
-    let batch = Batches::new(&memory).create();
-    let mut outbox = Outbox::new(&memory, false);
+    let batch = Batch::new(&memory);
+    let mut outbox = Outbox::new(&memory);
     for _ in 0..1000 {
         let base = batch.end();
         batch.append(|out| out.extend_from_slice(b"line\n"));
@@ -146,8 +145,8 @@ fn ranges_that_touch_are_one_piece() {
 #[test]
 fn one_line_is_not_many() {
     let memory = Memory::default();
-    let batch = Batches::new(&memory).create();
-    let mut outbox = Outbox::new(&memory, false);
+    let batch = Batch::new(&memory);
+    let mut outbox = Outbox::new(&memory);
     for (own, many) in [(false, false), (true, false), (false, true)] {
         batch.append(|out| out.extend_from_slice(b"line\n"));
         outbox.range(&batch, 0, batch.end(), own);
@@ -161,8 +160,8 @@ fn an_outbox_that_is_used_again_has_forgotten_everything() {
     let memory = Memory::default();
     let mut outbox = waiting(&memory, &line(3000));
     write(&mut outbox, &mut Narrow { takes: vec![2], ..Narrow::default() });
-    outbox.reset(false);
-    assert!(outbox.is_empty() && outbox.got == 0 && !outbox.listed && memory.bytes() == 0);
+    outbox.reset();
+    assert!(outbox.is_empty() && outbox.got == 0 && !outbox.is_scheduled && memory.bytes() == 0);
     outbox.line(|out| out.extend_from_slice(b"hello\n"));
     let mut transport = Narrow { takes: vec![usize::MAX], ..Narrow::default() };
     write(&mut outbox, &mut transport);
