@@ -106,6 +106,10 @@ pub trait Transport {
         0
     }
 
+    /// The input means nothing from here on: what waits of it in the transport is thrown away, and what still comes is
+    /// only read so that the end is found.
+    fn give_up_input(&mut self) {}
+
     /// Sends what is held. Whether nothing is held any more; if not, an event will tell when there is room.
     ///
     /// # Errors

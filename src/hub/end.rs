@@ -115,6 +115,7 @@ impl<T: Transport> Hub<T> {
         let Some(connection) = self.connections.get_mut(client as usize) else { return };
         connection.phase = Phase::Lingering { until, reason };
         connection.input = None;
+        connection.transport.give_up_input();
         if matches!(connection.source, Source::Drained | Source::Ended(End::Goodbye | End::Broken)) {
             connection.source = Source::Unread;
         }

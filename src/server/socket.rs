@@ -225,6 +225,16 @@ impl Transport for Socket {
         }
     }
 
+    fn give_up_input(&mut self) {
+        match self {
+            Socket::Tcp(_) | Socket::Unix(_) => {}
+            #[cfg(feature = "web")]
+            Socket::Web(web) => web.give_up_input(),
+            #[cfg(feature = "tls")]
+            Socket::Tls(tls) => tls.give_up_input(),
+        }
+    }
+
     fn receive_ns(&self) -> u64 {
         match self {
             Socket::Tcp(_) | Socket::Unix(_) => 0,

@@ -411,6 +411,17 @@ impl<T: Transport> Transport for Tls<T> {
         self.counted.get() + self.inner.input_bytes()
     }
 
+    fn give_up_input(&mut self) {
+        (self.incoming, self.decrypted) = (Vec::new(), Vec::new());
+        // From here on what comes is no longer decrypted, for its beginning is missing.
+        let (Stage::Ended(end) | Stage::Over(end)) = self.stage else {
+            self.stage = Stage::Over(End::Truncated);
+            return self.settle();
+        };
+        self.stage = Stage::Over(end);
+        self.settle();
+    }
+
     fn receive_ns(&self) -> u64 {
         let others = self.records.saturating_sub(self.useful_records);
         let records = u64::from(self.useful_records) * RECORD_NS + u64::from(others) * OTHER_RECORD_NS;

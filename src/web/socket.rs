@@ -95,6 +95,10 @@ impl<T: Transport> Transport for WebSocket<T> {
         self.incoming.held_bytes() + self.inner.input_bytes()
     }
 
+    fn give_up_input(&mut self) {
+        self.inner.give_up_input();
+    }
+
     fn receive_ns(&self) -> u64 {
         self.inner.receive_ns()
     }

@@ -224,6 +224,33 @@ fn endless_lines_and_floods_of_small_records_take_no_memory() {
     assert_eq!(parlor.stop().code, Some(0));
 }
 
+/// What is begun of a record counts as memory. Who is ended for it gives it back at once, so that nobody else has to go.
+#[test]
+fn records_that_do_not_end_cost_nobody_else_his_place() {
+    let server = serve(|options| options.max_memory = 1 << 20);
+    let mut typing: Vec<common::Client> = (0..10)
+        .map(|_| {
+            let mut client = common::Client::connect(&server.addresses()[1]);
+            client.join("room");
+            client.send("{\"action\":");
+            client
+        })
+        .collect();
+    let greedy: Vec<Forger> = (0..100)
+        .map(|_| {
+            let mut forger = Forger::connect(tls_of(&server), VERSIONS[1]);
+            let record = forger.record(ContentType::ApplicationData, &[b'x'; 16_000]);
+            let _ = forger.socket.write_all(&record[..record.len() - 1]);
+            forger
+        })
+        .collect();
+    for client in &mut typing {
+        client.send("\"LEFT ROOM\",\"room_id\":\"room\"}\n");
+        assert!(client.recv_line().contains("\"OK\""));
+    }
+    drop(greedy);
+}
+
 /// Who has said goodbye and does not close, and reads slowly, gets all that waits for it, however much that is.
 #[test]
 fn much_waits_for_somebody_who_has_said_goodbye_early() {

@@ -1,6 +1,7 @@
 //! What the engine says: answers, matched with their questions in order, and publications.
 
-use super::{Client, LEASE, Link, Node, UnderWay};
+use super::life::PAUSE_MAX;
+use super::{Client, LEASE, Link, Node, RENEW_EVERY, UnderWay};
 use crate::chat::ClientId;
 use crate::cluster::keys::{Envelope, Publication};
 use crate::cluster::question::{About, Answer, Answered, Asked, Heard, What};
@@ -86,7 +87,7 @@ impl Node {
         match asked.about {
             About::Greeting(step) => self.greeted(step, asked.at, value)?,
             About::Lease if *value == Value::Null => {
-                return Err("the engine has lost this node's lease".into());
+                return Err(self.lose_lease());
             }
             About::Lease => self.lease_until = self.lease_until.max(asked.at + LEASE),
             About::Unsubscribe(room) => self.left(&room),
@@ -101,6 +102,14 @@ impl Node {
             }
         }
         Ok(Heard::Nothing)
+    }
+
+    /// Others have perhaps lost theirs too, and find out only when they renew it. Until then they have clients whose
+    /// nicknames seem to be free, so this node pauses for longer than that, as after many attempts.
+    fn lose_lease(&mut self) -> String {
+        const { assert!(PAUSE_MAX.as_millis() / 2 > RENEW_EVERY.as_millis()) };
+        self.attempts = u32::MAX;
+        "the engine has lost this node's lease".into()
     }
 
     fn outcome(
@@ -120,7 +129,7 @@ impl Node {
                 if granted { Answered::Named(name) } else { Answered::NicknameInUse }
             }
             (What::Claim(_), Value::Integer(-1)) => {
-                return Err("the engine has lost this node's lease".into());
+                return Err(self.lose_lease());
             }
             (What::BeGuest(name), Value::Integer(_)) => {
                 if let Some(record) = record {
