@@ -63,7 +63,9 @@ impl Link {
         let mut url = Url::parse(text).map_err(|why| invalid(format!("--cluster: {why}")))?;
         if let Some(file) = &options.cluster_password_file {
             let password = std::fs::read_to_string(file);
-            let password = password.map_err(|error| in_context(&error, file.display()))?;
+            let named =
+                |error| in_context(&error, format_args!("--cluster-password-file {}", file.display()));
+            let password = password.map_err(named)?;
             url.password = Some(password.trim_end_matches(['\r', '\n']).to_owned());
         }
         let keys = Keys::new(&options.cluster_prefix, url.db);

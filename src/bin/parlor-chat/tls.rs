@@ -100,9 +100,27 @@ impl TlsStream {
         self.session.process_new_packets().map(drop).map_err(|error| {
             // The server is told why.
             let _ = self.session.write_tls(&mut self.socket);
-            io::Error::new(ErrorKind::InvalidData, error)
+            io::Error::new(ErrorKind::InvalidData, explain(error))
         })
     }
+}
+
+/// What is wrong with the server's certificate, in words.
+fn explain(error: rustls::Error) -> String {
+    use rustls::{CertificateError as Fault, Error};
+    let Error::InvalidCertificate(fault) = error else { return error.to_string() };
+    let why = match &fault {
+        Fault::UnknownIssuer => {
+            "nobody that is trusted has signed it; --ca FILE trusts whoever is in FILE".to_owned()
+        }
+        Fault::Expired | Fault::ExpiredContext { .. } => "it has expired".to_owned(),
+        Fault::NotValidForName | Fault::NotValidForNameContext { .. } => "it is for another name".to_owned(),
+        other if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+            "it is an authority's; make one with -addext basicConstraints=critical,CA:FALSE".to_owned()
+        }
+        other => format!("{other}; --ca FILE trusts whoever is in FILE"),
+    };
+    format!("the server's certificate is not accepted: {why}")
 }
 
 impl Read for TlsStream {

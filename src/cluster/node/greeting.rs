@@ -12,10 +12,11 @@ use crate::deadlines::Moment;
 impl Node {
     pub(super) fn greet(&mut self) {
         let Config { user, password, db, .. } = self.config.clone();
-        self.tell(About::Greeting(Step::Hello), |out| match password {
-            None => resp::command(out, &[b"HELLO", b"3"]),
-            Some(password) => {
-                let user = user.as_deref().unwrap_or("default");
+        self.tell(About::Greeting(Step::Hello), |out| match (user, password) {
+            (None, None) => resp::command(out, &[b"HELLO", b"3"]),
+            // An engine can have users that need no password, and takes any from them.
+            (user, password) => {
+                let (user, password) = (user.as_deref().unwrap_or("default"), password.unwrap_or_default());
                 resp::command(out, &[b"HELLO", b"3", b"AUTH", user.as_bytes(), password.as_bytes()]);
             }
         });
