@@ -6,6 +6,9 @@ use std::cell::{Cell, Ref, RefCell};
 use std::ops::Range;
 use std::rc::Rc;
 
+/// What a batch takes beside its bytes, with the two counters of its `Rc`.
+const RECORD_BYTES: usize = size_of::<RefCell<Shared>>() + 2 * size_of::<usize>();
+
 /// So much may be left unused where lines have to wait: giving back less is not worth a copy.
 const SLACK_BYTES: usize = 1 << 10;
 
@@ -58,10 +61,10 @@ impl Drop for Counted {
 /// referred to by their positions, which count from the beginning, also when bytes that nobody waits for any more have
 /// been cut off there.
 #[derive(Clone, Debug)]
-pub struct Batch(Rc<RefCell<Lines>>);
+pub struct Batch(Rc<RefCell<Shared>>);
 
 #[derive(Debug)]
-struct Lines {
+struct Shared {
     bytes: Vec<u8>,
     /// The position of the first byte.
     start: u32,
@@ -71,7 +74,7 @@ struct Lines {
 impl Batch {
     /// No lines yet.
     pub fn new(memory: &Memory) -> Self {
-        Batch(Rc::new(RefCell::new(Lines { bytes: Vec::new(), start: 0, counted: Counted::new(memory) })))
+        Batch(Rc::new(RefCell::new(Shared { bytes: Vec::new(), start: 0, counted: Counted::new(memory) })))
     }
 
     /// Appends what `write` writes: whole lines, or the rest of one. Returns where they are.
@@ -120,8 +123,8 @@ impl Batch {
         Rc::as_ptr(&self.0).addr()
     }
 
-    /// Empties it for its next use. Nobody else has a handle. What it keeps is not counted until then; returns how many
-    /// bytes that are.
+    /// Empties it for its next use. Nobody else has a handle. What it keeps is not counted while nobody uses it; returns
+    /// how many bytes that are.
     pub fn reset(&self) -> usize {
         debug_assert_eq!(self.handles(), 1);
         let mut lines = self.0.borrow_mut();
@@ -154,13 +157,13 @@ impl Batch {
     }
 }
 
-impl Lines {
+impl Shared {
     fn end(&self) -> u32 {
         self.start + self.bytes.len() as u32
     }
 
     fn recount(&mut self) {
-        self.counted.set(self.bytes.capacity());
+        self.counted.set(RECORD_BYTES + self.bytes.capacity());
     }
 }
 

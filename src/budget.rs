@@ -9,7 +9,7 @@
 //! when it is said, so that not more is asked for in one turn than can be written in about one; and when it
 //! is written, which can be in another turn.
 
-/// Carrying out the requests of one turn may take so long, with the share of the writes that depends on their bytes.
+/// The requests of one turn. The bytes that they cause to be written count here too.
 const REQUESTS_NS: u64 = 40_000_000;
 
 /// While clients wait that have more to ask than their share (`ready_again` of the hub is not empty), those
@@ -19,11 +19,15 @@ const FIRST_NS: u64 = 30_000_000;
 /// The share of one client in a turn is at least so much. Whatever is left of it, one line is carried out.
 const SHARE_NS_MIN: u64 = 10_000;
 
-/// And then writing. What is left goes on in the next turn, in which nobody is read.
+/// Writing at the end of a turn. What is left goes on in the next turn, in which nobody is read.
 const WRITES_NS: u64 = 60_000_000;
 
 /// A request on its own, parsed and answered.
 const REQUEST_NS: u64 = 300;
+
+/// Each byte of its line: it is looked at, checked, and comes back with the reply. With escapes it takes up to four times
+/// as long.
+const LINE_BYTE_NS: u64 = 1;
 
 /// A range of a batch that is queued for a member. More than it takes: this also bounds how many there are, and with
 /// that the memory of a turn in which rooms take turns in talking. 66,000 take 1.6 MB.
@@ -50,9 +54,9 @@ impl Budget {
         *self = Budget::default();
     }
 
-    /// A request was carried out.
-    pub fn spend_request(&mut self) {
-        self.requests_ns += REQUEST_NS;
+    /// A request is carried out, whose line has so many bytes.
+    pub fn spend_request(&mut self, bytes: usize) {
+        self.requests_ns += REQUEST_NS + bytes as u64 * LINE_BYTE_NS;
     }
 
     /// A client was read from, which took so much beside the call.
@@ -61,8 +65,8 @@ impl Budget {
     }
 
     /// So many bytes will be written, one copy for each who gets them. See [`Budget::spend_write`].
-    pub fn spend_bytes(&mut self, bytes: usize) {
-        self.requests_ns += bytes as u64 / BYTES_PER_NS;
+    pub fn spend_bytes(&mut self, bytes: u64) {
+        self.requests_ns += bytes / BYTES_PER_NS;
     }
 
     /// So many ranges of batches were queued.

@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use slab::Slab;
 
-use crate::heap::KEPT_ASIDE_MAX;
+use crate::heap::NEVER_KEPT_ASIDE;
 
 /// A client: the caller's number for it.
 pub type ClientId = u32;
@@ -28,7 +28,7 @@ const RESERVED_CLIENTS_MAX: usize = 32_768;
 /// Of a room's name, so many bytes are taken as part of the fixed cost of a room.
 const UNCOUNTED_NAME_BYTES: usize = 64;
 
-/// When more large names than this have gone, memory is worth giving back to the system.
+/// When more large names than this were there at once and have gone, memory is worth giving back to the system.
 const MANY_LARGE_NAMES: usize = 64;
 
 /// A list for so many rooms may stay when it is not needed.
@@ -80,9 +80,9 @@ pub struct Chat {
     /// The number of the last guest.
     guests: u64,
     long_name_bytes: usize,
-    /// Rooms with a name of at least [`KEPT_ASIDE_MAX`].
+    /// Rooms with a name of at least [`NEVER_KEPT_ASIDE`].
     large_names: usize,
-    /// They were more than [`MANY_LARGE_NAMES`] since [`Chat::settle_after_long_names`] said so.
+    /// They were more than [`MANY_LARGE_NAMES`] since [`Chat::long_names_have_gone`] said so.
     were_many: bool,
     max_rooms: usize,
     reserved: usize,
@@ -266,23 +266,26 @@ impl Chat {
         self.rooms_of(client).map(|room| long_bytes(self.room_name(room))).sum()
     }
 
-    /// If many large names were there, and all of them have gone, moves what may lie above their memory below it. Whether
-    /// that was so: it says so once.
-    pub fn settle_after_long_names(&mut self) -> bool {
+    /// Whether many large names were there, and all of them have gone. Says so once.
+    pub fn long_names_have_gone(&mut self) -> bool {
         let have_gone = self.were_many && self.large_names == 0;
-        if have_gone {
-            self.were_many = false;
-            if self.rooms.len() <= self.reserved / 8 {
-                self.rooms = std::mem::take(&mut self.rooms).into_iter().collect();
-                self.room_names = std::mem::take(&mut self.room_names).into_iter().collect();
-            }
-            for memberships in self.clients.iter_mut().flatten().map(|client| &mut client.memberships) {
-                if memberships.capacity() > FEW_ROOMS.max(4 * memberships.len()) {
-                    *memberships = memberships.to_vec();
-                }
+        self.were_many &= !have_gone;
+        have_gone
+    }
+
+    /// Makes the lists anew that have grown while many large names were there: what is left of them may lie above all that
+    /// was freed. The allocator should have [settled](crate::heap) before, so that the new ones lie low.
+    pub fn renew_lists(&mut self) {
+        let reserved = self.reserved / 8;
+        if self.rooms.capacity() > reserved && self.rooms.len() <= reserved {
+            self.rooms = std::mem::take(&mut self.rooms).into_iter().collect();
+            self.room_names = std::mem::take(&mut self.room_names).into_iter().collect();
+        }
+        for memberships in self.clients.iter_mut().flatten().map(|client| &mut client.memberships) {
+            if memberships.capacity() > FEW_ROOMS.max(4 * memberships.len()) {
+                *memberships = memberships.to_vec();
             }
         }
-        have_gone
     }
 
     fn client(&self, client: ClientId) -> Option<&Client> {
@@ -381,17 +384,18 @@ impl Chat {
 
 /// What a name takes beyond the fixed cost of its record.
 fn long_bytes(name: &[u8]) -> usize {
-    name.len().saturating_sub(UNCOUNTED_NAME_BYTES)
+    let list_bytes = if is_large(name) { NEVER_KEPT_ASIDE } else { 0 };
+    name.len().saturating_sub(UNCOUNTED_NAME_BYTES) + list_bytes
 }
 
 /// The lists that are made together with a long name have this capacity from the start: a small block of the heap
-/// between long ones could keep them from going back to the system, see [`KEPT_ASIDE_MAX`].
+/// between long ones could keep them from going back to the system, see [`NEVER_KEPT_ASIDE`].
 fn least_capacity<T>(name: &[u8]) -> usize {
-    if is_large(name) { KEPT_ASIDE_MAX.div_ceil(size_of::<T>()) } else { 0 }
+    if is_large(name) { NEVER_KEPT_ASIDE.div_ceil(size_of::<T>()) } else { 0 }
 }
 
 fn is_large(name: &[u8]) -> bool {
-    name.len() >= KEPT_ASIDE_MAX
+    name.len() >= NEVER_KEPT_ASIDE
 }
 
 /// Whether a table has grown far beyond what was reserved for it, and is nearly empty again.

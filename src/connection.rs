@@ -2,7 +2,7 @@
 //! clients.
 //!
 //! An idle client owns no buffer: this one small record is all that it takes beside its entries in the
-//! tables. Its state is four enums, one for each question: where in its life it is ([`Phase`]),
+//! tables. Its state is four enums above all, one for each question: where in its life it is ([`Phase`]),
 //! what its socket may still have ([`Source`]), what reading does next ([`Reading`]), and whether it can be
 //! written to ([`Writing`]).
 
@@ -52,7 +52,7 @@ pub enum Reading {
     Idle,
     /// The connection is on the list of those to be read from.
     Queued,
-    /// It is on that list, and a time-out has come: if nothing has come by then, it is over.
+    /// It is on that list, and a time-out has come. It is read from once more; if that finds nothing, it is ended.
     LastLook,
     /// `--rate`: it waits for its deadline.
     Throttled,

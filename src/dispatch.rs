@@ -59,7 +59,7 @@ pub enum Action {
     Leave,
     /// SEND MESSAGE.
     Send,
-    /// A line that is no request at all.
+    /// A line that could not be read as a request: no JSON, an unknown action, a wrong parameter.
     Unknown,
 }
 

@@ -44,8 +44,8 @@ const SPARE_BYTES: usize = 2 << 20;
 /// None that is larger is kept, so that a few do not take the place of many.
 const SPARE_BYTES_EACH: usize = 16 << 10;
 
-/// The list of outboxes has room for so many from the start, low in the heap: where it has grown in a burst, it would
-/// keep all that is below it from going back to the system.
+/// All lists here have room for so many from the start, low in the heap: one that has grown in a burst would keep all
+/// that is below it from going back to the system.
 const RESERVED: usize = 1024;
 
 /// The open batch.
@@ -67,7 +67,13 @@ struct Spares<T> {
 
 impl<T> Spares<T> {
     fn new() -> Self {
-        Spares { kept: Vec::new(), bytes: 0 }
+        Spares { kept: Vec::with_capacity(RESERVED), bytes: 0 }
+    }
+
+    fn clear(&mut self) {
+        self.kept.clear();
+        self.kept.shrink_to(RESERVED);
+        self.bytes = 0;
     }
 
     fn take(&mut self) -> Option<T> {
@@ -97,7 +103,7 @@ pub struct Fanout {
     /// Those to be written to, in order. An entry can be out of date; what counts is the flag in the outbox.
     to_write: VecDeque<ClientId>,
     memory: Memory,
-    /// What this turn may still do.
+    /// What this turn has done so far, and whether it may do more.
     pub budget: Budget,
 }
 
@@ -108,9 +114,9 @@ impl Fanout {
             outboxes: Vec::with_capacity(RESERVED),
             spare_outboxes: Spares::new(),
             open: None,
-            closed: Vec::new(),
+            closed: Vec::with_capacity(RESERVED),
             spare_batches: Spares::new(),
-            to_write: VecDeque::new(),
+            to_write: VecDeque::with_capacity(RESERVED),
             memory: memory.clone(),
             budget: Budget::default(),
         }
@@ -140,7 +146,7 @@ impl Fanout {
         let Some(open) = &self.open else { return };
         let (batch, base) = (open.batch.clone(), open.base);
         let said = batch.append(write);
-        self.budget.spend_bytes(said.len() * members);
+        self.budget.spend_bytes(said.len() as u64 * members as u64);
         if is_member {
             self.outbox(sender).range(&batch, base, said.end, true);
         }
@@ -166,7 +172,7 @@ impl Fanout {
         (start < end).then(|| (open.room, open.batch.clone(), start, end))
     }
 
-    /// Queues for a member what it has not got of what was not sealed, or of the rest of that.
+    /// Queues for a member `start..end` of a batch, less what it has got. `start` can be where a direct write stopped.
     pub fn queue_range(&mut self, member: ClientId, batch: &Batch, start: u32, end: u32) {
         let outbox = self.outbox(member);
         outbox.range(batch, start, end, false);
@@ -271,9 +277,11 @@ impl Fanout {
 
     /// Keeps nothing for its next use.
     pub fn drop_spares(&mut self) {
-        (self.spare_outboxes, self.spare_batches) = (Spares::new(), Spares::new());
-        self.closed = Vec::new();
-        self.to_write.shrink_to_fit();
+        self.spare_outboxes.clear();
+        self.spare_batches.clear();
+        self.closed.clear();
+        self.closed.shrink_to(RESERVED);
+        self.to_write.shrink_to(RESERVED);
     }
 
     /// The client's outbox, made if need be. A write to the client is scheduled then.

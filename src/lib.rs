@@ -37,7 +37,7 @@
 //!      Poll::poll               server.rs    1                            |      |     |
 //!           v                                                             |      |     |
 //!      Loop::run                server.rs                                 |      |     |
-//!        |-- take_events, dispatch                                        |      |     |
+//!        |-- take_events, route                                        |      |     |
 //!        |     `-- Hub::event   hub.rs       2  "Bob can be read from"    |      |     |
 //!        `-- Hub::turn          hub.rs                                    |      |     |
 //!              |-- read_ready, read, read_requests   hub/read.rs          |      |     |
@@ -110,7 +110,8 @@
 //! The batch is *sealed* when another room speaks, when somebody joins or leaves this one, when it has grown to 64 KB,
 //! and when all have been read: after that, every member has been sent what was said, or has it queued. (When all have
 //! been read, that is `write_to_room`: who has nothing else to get is written to straight from the batch.) In the first
-//! three cases the batch is *closed* too, and another one is opened for whoever speaks next. So everybody gets the
+//! three cases the batch is *closed* too, and another one is opened for whoever speaks next; after a turn it is closed
+//! unless slow members still wait for it. So everybody gets the
 //! lines in the order in which they were caused. [`fanout`] begins with an example of three people.
 //!
 //! # What bounds memory
@@ -169,7 +170,7 @@
 //!
 //! - Between two polls nothing blocks. The cost of a turn depends on what happened in it, not on how many
 //!   clients are connected. There are two rare walks over all clients: `free_memory`, when `--max-memory` is
-//!   passed, and `settle_after_long_names`, when the last of many long room names has gone. SIGUSR1, a
+//!   passed, and `renew_lists`, when the last of many long room names has gone. SIGUSR1, a
 //!   scrape of the metrics and the stop look at all clients too, and so does a node that loses its cluster.
 //! - A turn has a bound of about 100 ms ([`budget`]). Writes that are left go first in the next turn, and
 //!   nobody is read in it. Requests that are left keep their place.
@@ -184,7 +185,7 @@
 //!
 //! 1. **Break the order.** Take the call of `catch_up` out of [`Fanout::reply`](fanout::Fanout::reply). Say
 //!    first who will hear what too early, then run the tests. One of the two finds it; why not the other? The
-//!    second call in [`Fanout::say`](fanout::Fanout::say), comes too late: the reply is queued by then.
+//!    second call, in [`Fanout::say`](fanout::Fanout::say), comes too late: the reply is queued by then.
 //!    Begin with the example at the head of `src/fanout.rs`.
 //! 2. **Count something.** Let `--stats` and SIGUSR1 also tell the longest text that was sent. Begin with
 //!    [`RequestCounters`](dispatch::RequestCounters) in `src/dispatch.rs` and its way to the log, `src/hub/report.rs`.

@@ -28,6 +28,14 @@ pub enum Found<'a> {
     TooLong(&'a [u8]),
 }
 
+impl Found<'_> {
+    /// How many bytes there are to look at.
+    pub fn bytes(&self) -> usize {
+        let (Found::Line(bytes) | Found::TooLong(bytes)) = self;
+        bytes.len()
+    }
+}
+
 /// Whether a line, given without its line end, is one that gets no reply: empty, or of spaces and tabs alone.
 pub fn is_blank(line: &[u8]) -> bool {
     line.iter().all(|byte| matches!(byte, b' ' | b'\t'))

@@ -27,8 +27,8 @@ pub use listen::{Listen, Place, Spoken};
 pub use parts::built_in;
 pub use parts::version;
 
-/// The longest line that can be allowed: an escape can make a message three times as long as its line, and the bytes of
-/// a turn's messages are counted with 32 bits, on a 32-bit machine with 31.
+/// The longest line that can be allowed: an escape can make a message three times as long as its line, and positions in
+/// a batch have 32 bits, on a 32-bit machine 31.
 pub const MAX_LINE_BYTES: usize = if cfg!(target_pointer_width = "64") { 1 << 30 } else { 1 << 28 };
 
 /// Everything an operator can set. [`Options::default`] is what the server runs with when it is given no option.

@@ -244,13 +244,13 @@ impl Loop {
                 SIGNALS => killed_by = self.take_signals(now),
                 #[cfg(feature = "cluster")]
                 ENGINE => self.link.iter_mut().for_each(|link| link.event(event)),
-                token => self.dispatch(token, event, now),
+                token => self.route(token, event, now),
             }
         }
         killed_by
     }
 
-    fn dispatch(&mut self, token: Token, event: &PollEvent, now: Duration) {
+    fn route(&mut self, token: Token, event: &PollEvent, now: Duration) {
         let hung_up = event.is_read_closed() || event.is_error();
         let (readable, writable) = (event.is_readable(), event.is_writable());
         let event = Event { readable, writable, hung_up, urgent: event.is_priority() };

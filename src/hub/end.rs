@@ -211,12 +211,16 @@ impl<T: Transport> Hub<T> {
         });
         self.dispatch.fanout.shrink(connections.capacity());
         // Both are asked, always: each notes how far it is.
-        let names = self.dispatch.chat.settle_after_long_names();
-        if self.advance_burst() || names {
+        let names_have_gone = self.dispatch.chat.long_names_have_gone();
+        if self.advance_burst() || names_have_gone {
             // What is kept for its next use may lie above all that has been freed.
             self.spare_input = None;
             self.scratch = Scratch::default();
             self.dispatch.fanout.drop_spares();
+            heap::settle();
+        }
+        if names_have_gone {
+            self.dispatch.chat.renew_lists();
             heap::settle();
         }
     }
@@ -363,7 +367,7 @@ impl<T: Transport> Hub<T> {
             let parked = self.parked_bytes(client);
             #[cfg(not(feature = "cluster"))]
             let parked = 0;
-            let holds = outbox.map_or(0, |outbox| outbox.unsent_bytes() + outbox.allocated_bytes())
+            let holds = outbox.map_or(0, |outbox| outbox.others_bytes() + outbox.allocated_bytes())
                 + parked
                 + connection.input.as_ref().map_or(0, |input| input.allocated_bytes())
                 + connection.transport.input_bytes()

@@ -74,7 +74,7 @@ impl<T: Transport> Hub<T> {
                 Ok(Some(value)) => self.dispatch.hear(&value),
                 Err(_) => Err("the engine does not speak RESP3".into()),
             };
-            self.dispatch.fanout.budget.spend_request();
+            self.dispatch.fanout.budget.spend_request(0);
             match heard {
                 Ok(client) => client.into_iter().for_each(|client| self.go_on(client)),
                 Err(why) => {

@@ -42,7 +42,7 @@ enum Stop {
 impl<T: Transport> Hub<T> {
     /// Reads from those that are ready, in order, until what they ask for is enough for one turn: first from those who
     /// may want little, each of whom has an equal share of the turn, and then from those who are known to want more,
-    /// each of whom may take what is left of it. How much a request costs is seen only afterwards, so it cannot be the other way round.
+    /// each of whom may take what is left of it. How much a request costs is seen only afterwards, so those who want much cannot be found out and put first.
     pub(super) fn read_ready(&mut self) {
         // Whoever is put on a list from here on is read from in the next turn at the earliest, behind all who
         // are on that list by then.
@@ -203,7 +203,7 @@ impl<T: Transport> Hub<T> {
             let Some(found) = input.lines.next(fresh, self.options.max_line) else {
                 return Stop::NoMoreLines;
             };
-            self.dispatch.fanout.budget.spend_request();
+            self.dispatch.fanout.budget.spend_request(found.bytes());
             if let Some(stop) = self.execute(client, found) {
                 return stop;
             }

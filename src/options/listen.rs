@@ -56,7 +56,7 @@ pub enum Place {
     Unix(PathBuf),
 }
 
-/// What a connection of a `proxy+` listener must begin with is said before all else.
+/// The prefix of a listener behind a proxy. It stands before the others.
 const PROXY: &str = "proxy+";
 const UNIX: &str = "unix:";
 /// An address that begins with one of these speaks something else than plain lines.

@@ -246,7 +246,7 @@ impl Entrance {
             if let Some(waiting) = self.waiting.get_mut(key)
                 && std::mem::take(&mut waiting.is_listed)
             {
-                self.work_left -= u32::from(waiting.stage.is_work());
+                self.work_left = self.work_left.saturating_sub(u32::from(waiting.stage.is_work()));
                 return Some(key);
             }
         }

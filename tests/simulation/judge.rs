@@ -62,10 +62,12 @@ impl Simulation {
                     client.said_goodbye = matches!(end, End::Goodbye | End::Broken);
                     client.truncated |= matches!(end, End::Truncated | End::Broken);
                 }
+                #[cfg(feature = "web")]
                 Entry::Alive(who) => {
                     let client = &mut self.clients[who];
                     (client.alive_at, client.pinged_at) = (self.now, None);
                 }
+                #[cfg(feature = "web")]
                 Entry::Pinged(who) => self.replay_ping(who),
                 Entry::ReadFailed(who) => self.clients[who].read_failed = true,
                 Entry::Wrote(who, bytes) => self.clients[who].write(&bytes, self.now),
@@ -100,6 +102,7 @@ impl Simulation {
         client.read(bytes, self.now);
     }
 
+    #[cfg(feature = "web")]
     fn replay_ping(&mut self, who: Who) {
         let keepalive = self.options.keepalive;
         let client = &mut self.clients[who];

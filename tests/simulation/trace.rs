@@ -22,8 +22,10 @@ pub enum Entry {
     ReadEnd(Who, End),
     ReadFailed(Who),
     /// Something has come over WebSocket, for the hub or not.
+    #[cfg(feature = "web")]
     Alive(Who),
     /// The hub has asked for a sign of life.
+    #[cfg(feature = "web")]
     Pinged(Who),
     Wrote(Who, Vec<u8>),
     WriteFailed(Who),
