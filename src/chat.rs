@@ -276,8 +276,8 @@ impl Chat {
     /// Makes the lists anew that have grown while many large names were there: what is left of them may lie above all that
     /// was freed. The allocator should have [settled](crate::heap) before, so that the new ones lie low.
     pub fn renew_lists(&mut self) {
-        let reserved = self.reserved / 8;
-        if self.rooms.capacity() > reserved && self.rooms.len() <= reserved {
+        // They may have grown, or have been made smaller again on the way.
+        if self.rooms.len() <= self.reserved / 8 {
             self.rooms = std::mem::take(&mut self.rooms).into_iter().collect();
             self.room_names = std::mem::take(&mut self.room_names).into_iter().collect();
         }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::common::{Client, is_error, join, left, say};
-use crate::{Host, MIB, until_it_rests};
+use crate::{Host, MIB, assert_memory_is_given_back, until_it_rests};
 
 /// Has the server told this client `Out of memory`? Otherwise it still answers.
 fn is_out(client: &mut Client) -> bool {
@@ -161,6 +161,10 @@ fn rooms_that_take_turns_in_talking_to_many_take_no_memory() {
 
 #[test]
 fn after_a_storm_of_connections_memory_is_given_back() {
+    assert_memory_is_given_back(2 * MIB, storms);
+}
+
+fn storms() -> usize {
     let mut host = Host::serve(&["--max-clients", "6000"]);
     let mut witness = host.connect();
     witness.join("room");
@@ -184,14 +188,18 @@ fn after_a_storm_of_connections_memory_is_given_back() {
         host.eventually_counts(1, 1, 0);
     }
     let after = host.parlor.resident_bytes();
-    assert!(after < before + 2 * MIB, "{before} bytes before, {after} after");
     assert!(host.counters().contains("waiting 0 bytes"));
     witness.nothing_more();
+    after.saturating_sub(before)
 }
 
 /// They come one by one, so that what the server keeps meanwhile lies among them.
 #[test]
 fn after_long_names_of_rooms_memory_is_given_back() {
+    assert_memory_is_given_back(8 * MIB, long_names);
+}
+
+fn long_names() -> usize {
     let mut host = Host::serve(&[]);
     host.connect().join("room");
     host.eventually_counts(0, 0, 0);
@@ -209,7 +217,7 @@ fn after_long_names_of_rooms_memory_is_given_back() {
     drop(clients);
     host.eventually_counts(0, 0, 0);
     let after = host.parlor.resident_bytes();
-    assert!(after < before + 8 * MIB, "{before} bytes before, {during} during, {after} after");
+    after.saturating_sub(before)
 }
 
 /// How many descriptors this process may have.
@@ -222,6 +230,11 @@ fn descriptors() -> usize {
 /// In whatever order the clients read: memory comes back, and what one burst has taken serves the next.
 #[test]
 fn after_a_burst_of_output_memory_is_given_back() {
+    assert_memory_is_given_back(16 * MIB, bursts_of_output);
+}
+
+/// The most that stays after one of three bursts.
+fn bursts_of_output() -> usize {
     let mut host = Host::serve(&["--max-pending", "64M"]);
     let mut speaker = host.connect();
     let mut slow = clients(&host, 8);
@@ -230,7 +243,7 @@ fn after_a_burst_of_output_memory_is_given_back() {
     }
     let before = host.parlor.resident_bytes();
     let text = "x".repeat(20_000);
-    let mut first = 0;
+    let (mut first, mut stays) = (0, 0);
     for _ in 0..3 {
         for number in 0..slow.len() {
             (0..300).for_each(|_| speaker.say(number, &text));
@@ -244,11 +257,12 @@ fn after_a_burst_of_output_memory_is_given_back() {
         }
         assert!(host.counters().contains("waiting 0 bytes"));
         let after = host.parlor.resident_bytes();
-        assert!(after < before + 16 * MIB, "{before} bytes before, {during} during, {after} after");
+        stays = stays.max(after.saturating_sub(before));
         slow.reverse();
     }
     let peak = host.parlor.peak_resident_bytes();
     assert!(peak < first + 8 * MIB, "{first} bytes in the first burst, {peak} at most");
+    stays
 }
 
 #[test]
