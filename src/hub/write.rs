@@ -90,7 +90,6 @@ impl<T: Transport> Hub<T> {
             Writing::Open | Writing::Blocked => {}
         }
         let Some(outbox) = self.dispatch.fanout.outbox_mut(client) else { return };
-        let unsent = outbox.len() + connection.transport.held();
         let written = match outbox.write_to(&mut connection.transport, &mut self.scratch) {
             Ok(written) => written,
             Err(_) => return self.stop_writing(client),
@@ -107,7 +106,7 @@ impl<T: Transport> Hub<T> {
         self.counters.writes += u64::from(written.calls);
         self.counters.bytes_written += written.bytes as u64;
         if let Phase::Finishing { progress_at } = &mut connection.phase
-            && outbox.unsent_bytes() < unsent
+            && written.bytes > 0
         {
             *progress_at = self.now;
         }
