@@ -114,7 +114,7 @@ fn explain(error: rustls::Error) -> String {
             "nobody that is trusted has signed it; --ca FILE trusts whoever is in FILE".to_owned()
         }
         Fault::Expired | Fault::ExpiredContext { .. } => "it has expired".to_owned(),
-        Fault::NotValidForName | Fault::NotValidForNameContext { .. } => "it is for another name".to_owned(),
+        Fault::NotValidForName | Fault::NotValidForNameContext { .. } => fault.to_string(),
         other if format!("{other:?}").contains("CaUsedAsEndEntity") => {
             "it is an authority's; make one with -addext basicConstraints=critical,CA:FALSE".to_owned()
         }
