@@ -267,6 +267,11 @@ impl<T: Transport> Hub<T> {
         Some(connection.heard_at + self.options.idle_timeout).filter(|_| !self.options.idle_timeout.is_zero())
     }
 
+    /// Whether an answer is awaited. Something may have come since the time-out, and much time have passed then.
+    fn was_pinged(&self, client: ClientId) -> bool {
+        self.connections.get(client as usize).is_some_and(|connection| connection.pinged)
+    }
+
     /// When a peer that says nothing is to be asked for a sign of life, or, if it was, is given up.
     fn ping_at(&self, client: ClientId) -> Option<Moment> {
         let connection = self.connections.get(client as usize)?;
@@ -345,7 +350,7 @@ impl<T: Transport> Hub<T> {
     pub(super) fn time_out(&mut self, client: ClientId) {
         if self.idle_at(client).is_some_and(|at| at <= self.now) {
             self.disconnect(client, DisconnectReason::IdleTooLong);
-        } else if self.ping_at(client).is_some_and(|at| at <= self.now) {
+        } else if self.was_pinged(client) && self.ping_at(client).is_some_and(|at| at <= self.now) {
             self.log_vanished(client);
             self.close(client);
         }

@@ -27,7 +27,7 @@ const FINISH_WITHOUT_PROGRESS: Duration = Duration::from_secs(60);
 const LINGERING_MAX: usize = 1024;
 
 /// What a client may hold in memory although the limit is reached: its last words, behind the rest of a line.
-const LAST_WORDS_BYTES: usize = 5 << 10;
+const LAST_WORDS_BYTES: usize = 10 << 10;
 
 /// What is counted for a client from which the rest of a line that was too long is skipped: it holds nothing.
 const RECORD_BYTES: usize = 160;
