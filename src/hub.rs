@@ -21,6 +21,7 @@
 mod end;
 #[cfg(feature = "cluster")]
 mod link;
+mod memory;
 mod read;
 mod report;
 mod write;
@@ -112,7 +113,7 @@ pub struct Hub<T> {
     /// The last turn could not write all that it had to.
     writes_are_left: bool,
     /// What is known of a burst of output.
-    burst: end::Burst,
+    burst: memory::Burst,
     /// When the last words are over, once the server stops.
     stop_at: Option<Moment>,
     read_buffer: Vec<u8>,
@@ -142,7 +143,7 @@ impl<T: Transport> Hub<T> {
             lingering_len: 0,
             closed: Vec::with_capacity(RESERVED_LISTED),
             writes_are_left: false,
-            burst: end::Burst::default(),
+            burst: memory::Burst::default(),
             stop_at: None,
             options,
             memory,

@@ -146,7 +146,7 @@
 //! 7. [`dispatch`]: a request is carried out. No I/O.
 //! 8. [`deadlines`], [`ip_key`], [`connection`] and [`heap`]: time-outs of all kinds; what counts as one
 //!    address; one client; how memory goes back to the system after a burst.
-//! 9. [`hub`]: every connection, and what a turn does with them: `read.rs`, `write.rs`, `end.rs`, `report.rs`.
+//! 9. [`hub`]: every connection, and what a turn does with them: `read.rs`, `write.rs`, `end.rs`, `memory.rs`, `report.rs`.
 //! 10. [`proxy`] and [`server`]: the PROXY header; the poll loop, the listeners, the signals. Only here
 //!     clients are polled, and the hub's time is read from a clock. (The log and the optional parts have
 //!     polls or clocks of their own.)
